@@ -1,0 +1,2 @@
+//! The other process of the tests in `tests/`.
+fn main() {}

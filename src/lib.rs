@@ -1,0 +1,10 @@
+//! Zero-copy, crash-tolerant rings and pipes between the processes of one Linux machine.
+
+#![allow(dead_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("ringway uses futexes, memfds and open-file-description locks: it runs on Linux");
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("ringway needs lock-free 64-bit atomics");
+
+mod sync;

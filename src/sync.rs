@@ -1,0 +1,174 @@
+//! The only file that names atomics, cells or loom.
+//!
+//! Everything that two threads or two processes touch at once goes through here, so that `loom-tests`,
+//! which compiles the very same sources with `cfg(loom)`, sees each access. Two macros mark the places a
+//! model must be able to break:
+//!
+//! - [`order!`] names an ordering: `order!(Release, "spsc.publish")`. In the product it *is* the ordering; under
+//!   loom a test can weaken that one site to `Relaxed` and must then see its model fail.
+//! - [`mutated!`] names a step of an algorithm that a test can leave out or do wrongly. In the product it is
+//!   the constant `false`.
+//!
+//! `loom-tests` refuses a site that no mutant has killed.
+
+#![allow(clippy::disallowed_types, reason = "this is the file the ban points to")]
+#![cfg_attr(loom, allow(dead_code))]
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// An ordering with a name; see the module's introduction.
+#[cfg(not(loom))]
+macro_rules! order {
+    ($order:ident, $site:literal) => {
+        $crate::sync::Ordering::$order
+    };
+}
+
+/// A step that a loom test can break by name; see the module's introduction.
+#[cfg(not(loom))]
+macro_rules! mutated {
+    ($site:literal) => {
+        false
+    };
+}
+
+#[cfg(loom)]
+macro_rules! order {
+    ($order:ident, $site:literal) => {
+        $crate::sync::mutant::order($crate::sync::Ordering::$order, $site)
+    };
+}
+
+#[cfg(loom)]
+macro_rules! mutated {
+    ($site:literal) => {
+        $crate::sync::mutant::is($site)
+    };
+}
+
+pub(crate) use {mutated, order};
+
+/// One hint to the processor, or to loom's scheduler, that the caller is spinning.
+#[inline]
+pub(crate) fn spin_loop() {
+    #[cfg(not(loom))]
+    core::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// The cheap half of the asymmetric barrier: orders a publication before the look at the sleepers as far as
+/// the compiler is concerned. The processor's part is done by the sleeper's [`heavy`](crate::wait::barrier).
+#[inline(always)]
+pub(crate) fn light_fence() {
+    #[cfg(not(loom))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
+/// A place for one `T` that lies in memory another thread or process may be writing.
+///
+/// Which of the two may touch it is decided by the indices of the ring it belongs to; this type only makes
+/// the access visible to loom. There is never a reference to its content outside a guard.
+#[repr(transparent)]
+pub(crate) struct Slot<T> {
+    #[cfg(not(loom))]
+    place: core::cell::UnsafeCell<core::mem::MaybeUninit<T>>,
+    #[cfg(loom)]
+    place: loom::cell::UnsafeCell<core::mem::MaybeUninit<T>>,
+}
+
+// SAFETY: a slot is only a place; who may use it is decided by the ring, whose claim each use names.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T: Copy> Slot<T> {
+    /// An empty place, for rings that live on the heap of one process (models and tests).
+    #[cfg(any(loom, test))]
+    pub(crate) fn vacant() -> Self {
+        #[cfg(not(loom))]
+        let place = core::cell::UnsafeCell::new(core::mem::MaybeUninit::uninit());
+        #[cfg(loom)]
+        let place = loom::cell::UnsafeCell::new(core::mem::MaybeUninit::uninit());
+        Slot { place }
+    }
+
+    /// Copies the content out.
+    ///
+    /// # Safety
+    /// The slot holds an initialised `T`, and by the ring's indices only readers use it now. A process that
+    /// breaks that rule can make the value arbitrary, so any bit pattern must be a valid `T`.
+    #[inline]
+    pub(crate) unsafe fn read(&self) -> T {
+        #[cfg(not(loom))]
+        // SAFETY: aligned and in bounds as part of the ring's slots; volatile, because another process may
+        // write it against the rules, and then the value is wrong but the read is still one read.
+        unsafe {
+            self.place.get().read_volatile().assume_init()
+        }
+        #[cfg(loom)]
+        // SAFETY: as above; loom reports a racing writer.
+        self.place.with(|place| unsafe { (*place).assume_init() })
+    }
+
+    /// Stores `value`.
+    ///
+    /// # Safety
+    /// By the ring's indices the slot is the caller's alone.
+    #[inline]
+    pub(crate) unsafe fn write(&self, value: T) {
+        #[cfg(not(loom))]
+        // SAFETY: aligned and in bounds as part of the ring's slots, and the caller's alone.
+        unsafe {
+            self.place.get().write(core::mem::MaybeUninit::new(value));
+        }
+        #[cfg(loom)]
+        // SAFETY: as above; loom reports anybody else.
+        self.place.with_mut(|place| unsafe {
+            (*place).write(value);
+        });
+    }
+
+    /// The address of the content, for guards that lend it out.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.place.get().cast()
+    }
+}
+
+/// What the models switch on and off.
+#[cfg(loom)]
+pub(crate) mod mutant {
+    use super::Ordering;
+    use std::cell::Cell;
+
+    std::thread_local! {
+        // loom runs the threads of a model as coroutines on one OS thread, so this reaches all of them.
+        static ACTIVE: Cell<Option<&'static str>> = const { Cell::new(None) };
+    }
+
+    /// Runs `body` with one site broken.
+    pub(crate) fn with<R>(site: &'static str, body: impl FnOnce() -> R) -> R {
+        struct Reset;
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                ACTIVE.set(None);
+            }
+        }
+        ACTIVE.set(Some(site));
+        let _reset = Reset;
+        body()
+    }
+
+    pub(crate) fn is(site: &str) -> bool {
+        ACTIVE.get() == Some(site)
+    }
+
+    pub(crate) fn order(order: Ordering, site: &str) -> Ordering {
+        if is(site) { Ordering::Relaxed } else { order }
+    }
+}

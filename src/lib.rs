@@ -7,4 +7,5 @@ compile_error!("ringway uses futexes, memfds and open-file-description locks: it
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("ringway needs lock-free 64-bit atomics");
 
+mod ring;
 mod sync;

@@ -7,4 +7,9 @@ compile_error!("ringway uses futexes, memfds and open-file-description locks: it
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("ringway needs lock-free 64-bit atomics");
 
+mod error;
+mod segment;
 mod sync;
+mod sys;
+
+pub use error::{Corrupt, Error, Kind};

@@ -1,0 +1,196 @@
+//! A mapped file that says of itself what it is, and who is attached to it.
+//!
+//! - [`layout`]: the bytes in the file
+//! - [`name`]: names and their directories
+//! - [`create`]: making, opening, handing over; atomically, or not at all
+//! - [`participants`]: who is attached, who is alive, and cleaning up after the dead
+//! - [`admin`]: listing, removing
+
+pub(crate) mod admin;
+pub(crate) mod create;
+pub(crate) mod layout;
+pub(crate) mod name;
+pub(crate) mod participants;
+
+use crate::error::Error;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::file::{FileId, Stat};
+use crate::sys::fork::Generation;
+use crate::sys::identity::ProcessId;
+use crate::sys::lock_page;
+use crate::sys::memory::Mapping;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use layout::{Geometry, Row};
+use participants::Registry;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// One attachment of this process to a segment: one descriptor, one mapping, and a share in the process's
+/// participant index.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Asks the kernel who is alive; never locks anything itself. Not dropped blindly: a library may have
+    /// closed the number and somebody else reused it.
+    fd: ManuallyDrop<OwnedFd>,
+    id: FileId,
+    map: Mapping,
+    geometry: Geometry,
+    generation: Generation,
+    /// `generation << 16 | index`: this process's claim to be somebody in this segment.
+    member: AtomicU64,
+    /// What to clean up before an index is used again.
+    sweep: Sweep,
+    /// As the caller wrote it; `None` for anonymous segments.
+    name: Option<String>,
+    trusted: bool,
+}
+
+/// Undoes or finishes what the dead owner of an index left in the segment's objects.
+pub(crate) type Sweep = fn(&Segment, u16);
+
+impl Segment {
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether peers are held to be honest, so that views of shared bytes may be lent out.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The start of the object's own words: page-aligned, `geometry.body_len` bytes.
+    pub(crate) fn body(&self) -> NonNull<u8> {
+        // SAFETY: the geometry was checked against the length of the mapping.
+        unsafe { self.map.base().add(self.geometry.body_at) }
+    }
+
+    /// The object's own words as a structure of atomics.
+    ///
+    /// # Safety
+    /// `B` is `repr(C)`, made of atomics (or plain words only their owner reads), valid when all zero, and
+    /// not larger than the `body_len` of the plan its kind was made with.
+    pub(crate) unsafe fn body_as<B>(&self) -> &B {
+        debug_assert!(size_of::<B>() <= self.geometry.body_len && align_of::<B>() <= 4096);
+        // SAFETY: in bounds and aligned by the caller's word; atomics may be shared with anybody.
+        unsafe { self.body().cast().as_ref() }
+    }
+
+    /// The start of data area `index`: page-aligned, mapped twice in a row if the object is mirrored.
+    pub(crate) fn data(&self, index: usize) -> NonNull<u8> {
+        debug_assert!(index < self.geometry.areas);
+        let copies = match &self.map {
+            Mapping::Plain(_) => 1,
+            Mapping::Mirrored(_) => 2,
+        };
+        // SAFETY: the geometry was checked against the length of the mapping, and `index` is one of its areas.
+        unsafe { self.map.base().add(self.geometry.data_at + index * copies * self.geometry.data_len) }
+    }
+
+    /// This process's participant index. A forked child becomes somebody new here.
+    ///
+    /// # Errors
+    /// Only in a forked child's first call: no index free, or the kernel refused a lock.
+    #[inline]
+    pub(crate) fn me(&self) -> Result<u16, Error> {
+        // Relaxed: written by threads of this process that hold the registry; the value stands for itself.
+        let member = self.member.load(Ordering::Relaxed);
+        if self.generation.is(member >> 16) { Ok(member as u16) } else { Registry::get()?.rejoin(self) }
+    }
+
+    /// Whether the process that holds, or held, `index` is gone. Costs two system calls.
+    ///
+    /// Load the word that names the owner *before* asking (with Acquire): an index is reused only after a
+    /// sweep, so a word that still names the dead owner afterwards can be changed by compare-and-swap.
+    pub(crate) fn is_dead(&self, index: u16) -> bool {
+        if index == 0 || index > self.geometry.participants {
+            return true; // nobody can be that
+        }
+        let member = self.member.load(Ordering::Relaxed);
+        if member as u16 == index && self.generation.is(member >> 16) {
+            return false;
+        }
+        if self.fd_is_ours()
+            && let Ok(held) = lock_page::is_held(self.fd.as_fd(), index)
+        {
+            return !held;
+        }
+        // The descriptor was closed behind our back: ask after the process itself. Not knowing is alive.
+        self.describe(index).is_some_and(|process| process.is_gone(ProcessId::own()))
+    }
+
+    /// Whether any process at all is attached, this one included.
+    pub(crate) fn has_participants(&self) -> bool {
+        lock_page::is_range_held(self.fd.as_fd(), 1, self.geometry.participants).unwrap_or(true)
+    }
+
+    pub(crate) fn row(&self, index: u16) -> &Row {
+        assert!((1..=self.geometry.participants).contains(&index), "no such participant index");
+        let at = layout::ROWS_AT as usize + (usize::from(index) - 1) * size_of::<Row>();
+        // SAFETY: the rows of all participants lie before the body, which is inside the mapping; a row
+        // consists of atomics and is 64-byte aligned.
+        unsafe { self.map.base().add(at).cast().as_ref() }
+    }
+
+    /// What the holder of `index` says of itself; `None` while its row is empty or incomplete.
+    pub(crate) fn describe(&self, index: u16) -> Option<ProcessId> {
+        let row = self.row(index);
+        // Pairs with the Release in `write_row`: the fields are complete.
+        let before = row.valid.load(Ordering::Acquire);
+        let process = ProcessId {
+            pid: row.pid.load(Ordering::Relaxed),
+            namespace: row.namespace.load(Ordering::Relaxed),
+            unique: row.unique.load(Ordering::Relaxed),
+        };
+        // A row that is rewritten meanwhile goes through 0 and comes back with another number. The fields
+        // above may then be mixed, which this second look only makes unlikely; a mixed description names a
+        // process that does not exist in the right way, and `is_gone` wants more than that.
+        (before != 0 && row.valid.load(Ordering::Relaxed) == before).then_some(process)
+    }
+
+    /// The word that tells attached handles that the name is gone.
+    pub(crate) fn retired(&self) -> &AtomicU32 {
+        // SAFETY: the first page is always mapped, and the word is an aligned atomic right behind the header.
+        unsafe { self.map.base().add(layout::RETIRED_AT as usize).cast().as_ref() }
+    }
+
+    /// The memory descriptor, if it is still the one we opened.
+    pub(crate) fn fd_is_ours(&self) -> bool {
+        Stat::of(self.fd.as_fd()).is_ok_and(|stat| stat.id() == self.id)
+    }
+
+    pub(crate) fn sweep(&self, index: u16) {
+        (self.sweep)(self, index);
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.generation.is(self.member.load(Ordering::Relaxed) >> 16)
+            && let Ok(registry) = Registry::get()
+        {
+            registry.leave(self);
+        }
+        if self.fd_is_ours() {
+            // SAFETY: dropped here only, and the value is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.fd) };
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Names and the directories they live in.
+//!
+//! A plain name lives in `$RINGWAY_DIR`, else in `/dev/shm/ringway-UID`, which must be ours and closed to
+//! others: a squatter can deny us the directory but never put a file into it. A name with a slash is an
+//! absolute path of the caller's choice, on any file system.
+
+use crate::error::Error;
+use crate::sys::file::{self, Stat};
+use crate::sys::identity;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names another directory for plain names.
+pub(crate) const DIRECTORY_VARIABLE: &str = "RINGWAY_DIR";
+const MAX_NAME: usize = 200;
+
+/// A directory, open: everything happens relative to it, whatever its path comes to mean.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A name, taken apart and checked.
+#[derive(Debug)]
+pub(crate) struct Location {
+    /// As the caller wrote it, for messages.
+    pub(crate) name: String,
+    pub(crate) dir: Directory,
+    pub(crate) leaf: CString,
+}
+
+impl Location {
+    /// Finds the directory of `name`; with `create`, makes the default one if it is not there yet.
+    pub(crate) fn find(name: &str, create: bool) -> Result<Self, Error> {
+        let invalid = |why| Error::InvalidName { name: name.to_owned(), why };
+        let (dir, leaf) = match name.rsplit_once('/') {
+            None => (None, name),
+            Some((parent, leaf)) if name.starts_with('/') => {
+                (Some(if parent.is_empty() { "/" } else { parent }), leaf)
+            }
+            Some(_) => return Err(invalid("a name with a slash must be an absolute path")),
+        };
+        match leaf.len() {
+            0 => return Err(invalid("it is empty")),
+            1..=MAX_NAME => {}
+            _ => return Err(invalid("it is longer than 200 bytes")),
+        }
+        if leaf.starts_with('.') {
+            return Err(invalid("it starts with a dot"));
+        }
+        let leaf_name = CString::new(leaf).map_err(|_| invalid("it contains a NUL"))?;
+        let dir = match dir {
+            Some(path) => {
+                let path = c_path(Path::new(path)).ok_or_else(|| invalid("it contains a NUL"))?;
+                Directory::open(&path, 0).map_err(|source| match source.raw_os_error() {
+                    Some(libc::ENOENT | libc::ENOTDIR) => Error::NotFound { name: name.to_owned() },
+                    _ => Error::Os { action: "open the directory of the name", source },
+                })?
+            }
+            None => {
+                Directory::default_place(create)?.ok_or_else(|| Error::NotFound { name: name.to_owned() })?
+            }
+        };
+        Ok(Location { name: name.to_owned(), dir, leaf: leaf_name })
+    }
+}
+
+impl Directory {
+    /// The directory of plain names; `None` if it is not there and not to be made.
+    pub(crate) fn default_place(create: bool) -> Result<Option<Self>, Error> {
+        let user = identity::effective_user();
+        let (path, closed_to) = match std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
+            // A directory of the user's choice may be readable by others, but only we may put files there.
+            Some(path) => (PathBuf::from(path), 0o022),
+            None => (PathBuf::from(format!("/dev/shm/ringway-{user}")), 0o077),
+        };
+        let as_c = c_path(&path).ok_or(Error::InvalidName {
+            name: path.to_string_lossy().into_owned(),
+            why: "the directory's name contains a NUL",
+        })?;
+        if create {
+            match file::make_dir(&as_c, 0o700) {
+                Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
+                    return Err(Error::Os { action: "make the directory for named objects", source: error });
+                }
+                _ => {}
+            }
+        }
+        let not_ours = |owner, mode| Error::DirectoryNotOurs { path: path.clone(), owner, mode };
+        let dir = match Directory::open(&as_c, libc::O_NOFOLLOW) {
+            Ok(dir) => dir,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT) if !create => return Ok(None),
+                // A file, or a link to who knows where: whoever put it there, it is not our directory.
+                Some(libc::ENOTDIR | libc::ELOOP) => {
+                    let (owner, mode) = what_is_at(&path);
+                    return Err(not_ours(owner, mode));
+                }
+                Some(libc::EACCES) => {
+                    let (owner, mode) = what_is_at(&path);
+                    return Err(not_ours(owner, mode));
+                }
+                _ => return Err(Error::Os { action: "open the directory for named objects", source: error }),
+            },
+        };
+        let stat = Stat::of(&dir.fd).map_err(|source| Error::Os { action: "examine a directory", source })?;
+        if stat.owner() != user || stat.mode() & closed_to != 0 {
+            return Err(not_ours(stat.owner(), stat.mode()));
+        }
+        Ok(Some(dir))
+    }
+
+    fn open(path: &CStr, flags: i32) -> io::Result<Self> {
+        let fd = file::open(path, libc::O_DIRECTORY | libc::O_RDONLY | flags)?;
+        Ok(Directory { fd, path: PathBuf::from(OsStr::from_bytes(path.to_bytes())) })
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps others from removing or replacing names while the result lives.
+    ///
+    /// Through a description of its own, so that two threads exclude each other as two processes do.
+    pub(crate) fn lock(&self) -> Result<DirectoryLock, Error> {
+        let fd = file::open_at(self.as_fd(), c".", libc::O_DIRECTORY | libc::O_RDONLY, 0)
+            .map_err(|source| Error::Os { action: "open a directory", source })?;
+        file::lock_exclusively(fd.as_fd())
+            .map_err(|source| Error::Os { action: "lock the directory for named objects", source })?;
+        Ok(DirectoryLock(fd))
+    }
+}
+
+/// The right to remove or replace names, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock(OwnedFd);
+
+fn c_path(path: &Path) -> Option<CString> {
+    CString::new(path.as_os_str().as_bytes()).ok()
+}
+
+fn what_is_at(path: &Path) -> (u32, u32) {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).map_or((0, 0), |found| (found.uid(), found.mode() & 0o7777))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(name: &str) -> &'static str {
+        match Location::find(name, false) {
+            Err(Error::InvalidName { why, .. }) => why,
+            other => panic!("{name:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn bad_names_say_what_is_wrong() {
+        assert_eq!(why(""), "it is empty");
+        assert_eq!(why("/tmp/"), "it is empty");
+        assert_eq!(why(".hidden"), "it starts with a dot");
+        assert_eq!(why("/tmp/.hidden"), "it starts with a dot");
+        assert_eq!(why("a/b"), "a name with a slash must be an absolute path");
+        assert_eq!(why("../b"), "a name with a slash must be an absolute path");
+        assert_eq!(why("a\0b"), "it contains a NUL");
+        assert_eq!(why("/t\0mp/b"), "it contains a NUL");
+        assert_eq!(why(&"x".repeat(201)), "it is longer than 200 bytes");
+        assert!(Location::find(&format!("/tmp/{}", "x".repeat(200)), false).is_ok());
+    }
+}

@@ -17,6 +17,9 @@ if [ ! -e patched/loom/.patched ]; then
     (cd patched/loom && patch -p1 < ../../loom-0.7.2-dpor.patch && touch .patched)
 fi
 
+# Arguments select models by name: `ci/loom.sh eventcount`.
 mkdir -p target
-cargo test --release "$@" 2>&1 | tee target/loom.log
-grep -Eq '^test result: ok\. [1-9]' target/loom.log || { echo "loom: no model ran" >&2; exit 1; }
+cargo test --release -- --show-output "$@" 2>&1 | tee target/loom.log
+echo "loom: $(grep -c '^model ' target/loom.log || true) models held, $(grep -c '^mutant ' target/loom.log || true) mutants caught"
+grep -q '^model ' target/loom.log || { echo "loom: no model ran" >&2; exit 1; }
+grep -q '^mutant ' target/loom.log || { echo "loom: no mutant ran" >&2; exit 1; }

@@ -30,7 +30,8 @@ use crossbeam_utils::CachePadded;
 
 use super::region::Region;
 use super::spsc::check_moved;
-use super::{Corrupt, ReadError, WriteError};
+use super::{ReadError, WriteError};
+use crate::error::Corrupt;
 use crate::sync::{AtomicU64, Ordering, mutated, order};
 
 /// Bytes in front of each payload.
@@ -153,15 +154,15 @@ pub(crate) const fn footprint(len: u64) -> u64 {
 
 /// Judges an index just read; see [`check_moved`]. It must also be a multiple of 8, as all were before it.
 #[inline(always)]
-fn check_index(what: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
-    check_moved(what, moved, room)?;
-    check_aligned(what, moved)
+fn check_index(field: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
+    check_moved(field, moved, room)?;
+    check_aligned(field, moved)
 }
 
 /// Refuses a position that is no multiple of 8.
 #[inline(always)]
-fn check_aligned(what: &'static str, position: u64) -> Result<(), Corrupt> {
-    if position.is_multiple_of(8) { Ok(()) } else { Err(Corrupt { what, found: position % 8, limit: 0 }) }
+fn check_aligned(field: &'static str, position: u64) -> Result<(), Corrupt> {
+    if position.is_multiple_of(8) { Ok(()) } else { Err(Corrupt { field, found: position % 8, limit: 0 }) }
 }
 
 /// Space for one record, not yet visible to anybody. Dropping it gives it up.

@@ -11,7 +11,9 @@
 //! - **A message exists once the tail has moved past it.** Whatever a process did before that store never
 //!   happened if it dies, and whatever it reads is redelivered until the head has moved.
 //! - **A word another process can write is read once, checked, and then only the copy is used.** A check that
-//!   fails is [`Corrupt`]; no index or length from memory ever leads outside the storage.
+//!   fails is [`Corrupt`]: nothing was read or written outside the ring and the private state is unchanged, so the
+//!   same call says the same again until the memory is repaired. Its `found` is, for an index, how far that moved
+//!   since it was last seen (a step backwards is near 2⁶⁴), and `limit` how far it could.
 
 #[cfg(not(loom))]
 mod copy;
@@ -22,29 +24,7 @@ pub(crate) mod spsc;
 
 use core::fmt;
 
-/// Shared memory says something that no honest peer can have written.
-///
-/// It is found before the value is used: nothing was read or written outside the ring, and the private state is
-/// unchanged, so that the same call says the same again until somebody repairs the memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Corrupt {
-    /// What was read, as a noun: `"tail"`, `"head"`, `"record length"`.
-    pub(crate) what: &'static str,
-    /// What was found. For an index: how far it moved since it was last seen, in the ring's unit (messages or
-    /// bytes); a step backwards is near 2⁶⁴. For a length: the length.
-    pub(crate) found: u64,
-    /// The largest value that could have been right.
-    pub(crate) limit: u64,
-}
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Corrupt { what, found, limit } = self;
-        write!(f, "the ring's {what} is corrupt: found {found}, at most {limit} is possible")
-    }
-}
-
-impl core::error::Error for Corrupt {}
+use crate::error::Corrupt;
 
 /// Why nothing could be claimed or reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

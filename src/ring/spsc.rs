@@ -22,7 +22,8 @@ use core::ptr::NonNull;
 use bytemuck::AnyBitPattern;
 use crossbeam_utils::CachePadded;
 
-use super::{Corrupt, ReadError, WriteError};
+use super::{ReadError, WriteError};
+use crate::error::Corrupt;
 use crate::sync::{AtomicU64, Ordering, Slot, mutated, order};
 
 /// The shared part of the ring. Memory of all zeros is an empty ring.
@@ -460,14 +461,14 @@ impl<T: AnyBitPattern> Reader<T> {
 /// Judges an index just read: `moved` is how far it went since it was last seen, `room` how far it could go. A
 /// step backwards shows as an enormous `moved`.
 #[inline(always)]
-pub(super) fn check_moved(what: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
-    if moved <= room { Ok(()) } else { Err(impossible(what, moved, room)) }
+pub(super) fn check_moved(field: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
+    if moved <= room { Ok(()) } else { Err(impossible(field, moved, room)) }
 }
 
 #[cold]
 #[inline(never)]
-fn impossible(what: &'static str, found: u64, limit: u64) -> Corrupt {
-    Corrupt { what, found, limit }
+fn impossible(field: &'static str, found: u64, limit: u64) -> Corrupt {
+    Corrupt { field, found, limit }
 }
 
 #[cfg(all(test, not(loom)))]

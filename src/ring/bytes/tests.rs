@@ -19,7 +19,7 @@ const PAGE: usize = 4096;
 
 impl Mapped {
     fn new(size: u64, start: u64) -> Mapped {
-        assert!(size as usize % PAGE == 0);
+        assert!((size as usize).is_multiple_of(PAGE));
         let n = size as usize;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a fresh reservation; it touches nothing that exists.
@@ -198,11 +198,9 @@ fn a_new_owner_goes_on_where_the_dead_one_stopped() {
     let reservation = tx.reserve(100).unwrap();
     tx.fill(&reservation, 0, &[6; 66]);
     tx.stage(reservation, 66, 666); // dies before publishing
-    drop(tx);
     assert_eq!(pop(&mut rx), Ok((b"one".to_vec(), 1)));
     let record = rx.peek().unwrap();
     rx.advance(&record); // dies before releasing
-    drop(rx);
     let (mut tx, mut rx) = ring.pair();
     tx.push(b"three", 3).unwrap();
     assert_eq!(pop(&mut rx), Ok((b"two".to_vec(), 2)));
@@ -237,24 +235,24 @@ fn impossible_words_are_told_with_their_numbers() {
     let (mut tx, mut rx) = ring.pair();
     tx.push(&[1; 100], 0).unwrap();
     ring.scribble(0, 105);
-    let corrupt = Corrupt { what: "record length", found: 105, limit: 104 };
+    let corrupt = Corrupt { field: "record length", found: 105, limit: 104 };
     assert_eq!(rx.peek(), Err(ReadError::Corrupt(corrupt)));
     ring.scribble(0, u64::from(u32::MAX));
-    let corrupt = Corrupt { what: "record length", found: u64::from(u32::MAX), limit: 104 };
+    let corrupt = Corrupt { field: "record length", found: u64::from(u32::MAX), limit: 104 };
     assert_eq!(rx.pop(&mut []), Err(ReadError::Corrupt(corrupt)));
     ring.scribble(0, 104);
     assert_eq!(rx.peek().unwrap().len(), 104, "padding may be payload: the bytes are the record's own");
 
     ring.header.tail.position.store(116, Ordering::Relaxed);
-    assert_eq!(rx.refresh(), Err(Corrupt { what: "tail", found: 4, limit: 0 }));
-    assert_eq!(ring.writer().unwrap_err(), Corrupt { what: "tail", found: 4, limit: 0 });
+    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 4, limit: 0 }));
+    assert_eq!(ring.writer().unwrap_err(), Corrupt { field: "tail", found: 4, limit: 0 });
     ring.header.tail.position.store(4096 + 8, Ordering::Relaxed);
-    assert_eq!(rx.refresh(), Err(Corrupt { what: "tail", found: 3992, limit: 3984 }));
+    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 3992, limit: 3984 }));
     ring.header.tail.position.store(112, Ordering::Relaxed);
     ring.header.head.position.store(120, Ordering::Relaxed);
-    assert_eq!(tx.refresh(), Err(Corrupt { what: "head", found: 120, limit: 112 }));
+    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: 120, limit: 112 }));
     ring.header.head.position.store(u64::MAX - 7, Ordering::Relaxed);
-    assert_eq!(tx.refresh(), Err(Corrupt { what: "head", found: u64::MAX - 7, limit: 112 }));
+    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: u64::MAX - 7, limit: 112 }));
     ring.header.head.position.store(0, Ordering::Relaxed);
     assert_eq!(tx.refresh(), Ok(()));
 }

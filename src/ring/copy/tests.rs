@@ -10,7 +10,7 @@ fn copies_exactly_the_bytes_asked_for() {
             let src: Vec<u8> = (0..len + MARGIN).map(|i| (i % 251) as u8 ^ 0x5a).collect();
             let mut dst = vec![0xee_u8; len + 2 * MARGIN];
             // SAFETY: both vectors are private, distinct and at least `len` long behind the offsets.
-            unsafe { contended(src.as_ptr().add(from), dst.as_mut_ptr().add(to), len) };
+            unsafe { contended(src[from..].as_ptr(), dst[to..].as_mut_ptr(), len) };
             assert_eq!(&dst[to..to + len], &src[from..from + len], "length {len}");
             assert!(dst[..to].iter().chain(&dst[to + len..]).all(|&b| b == 0xee), "length {len} spilled");
         }

@@ -9,8 +9,11 @@ compile_error!("ringway needs lock-free 64-bit atomics");
 
 mod error;
 mod ring;
+mod lock;
 mod segment;
 mod sync;
 mod sys;
+mod wait;
 
 pub use error::{Corrupt, Error, Kind};
+pub use wait::{Deadline, Wait};

@@ -7,13 +7,19 @@ compile_error!("ringway uses futexes, memfds and open-file-description locks: it
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("ringway needs lock-free 64-bit atomics");
 
+mod channel;
 mod error;
-mod ring;
+mod handover;
 mod lock;
+mod options;
+mod ring;
 mod segment;
 mod sync;
 mod sys;
 mod wait;
 
+pub use channel::{PopError, RecvError, SendError, spsc};
 pub use error::{Corrupt, Error, Kind};
+pub use options::Options;
+pub use segment::admin::{clean, unlink};
 pub use wait::{Deadline, Wait};

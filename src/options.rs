@@ -149,7 +149,10 @@ impl<E> Options<E> {
     }
 }
 
-#[allow(private_bounds, reason = "the endpoints are a closed family; how one is made of a segment is no promise")]
+#[allow(
+    private_bounds,
+    reason = "the endpoints are a closed family; how one is made of a segment is no promise"
+)]
 impl<E: Object> Options<E> {
     /// Creates the object and this endpoint.
     ///

@@ -159,6 +159,11 @@ impl Segment {
         (before != 0 && row.valid.load(Ordering::Relaxed) == before).then_some(process)
     }
 
+    /// The same for an index that may be anything.
+    pub(crate) fn describe_any(&self, index: u16) -> Option<ProcessId> {
+        if (1..=self.geometry.participants).contains(&index) { self.describe(index) } else { None }
+    }
+
     /// The word that tells attached handles that the name is gone.
     pub(crate) fn retired(&self) -> &AtomicU32 {
         // SAFETY: the first page is always mapped, and the word is an aligned atomic right behind the header.

@@ -1,0 +1,7 @@
+//! What users hold: the endpoints, put together from a segment, a ring, roles or locks, and waiting.
+
+mod error;
+mod role;
+pub mod spsc;
+
+pub use error::{PopError, RecvError, SendError};

@@ -1,5 +1,7 @@
 //! What users hold: the endpoints, put together from a segment, a ring, roles or locks, and waiting.
 
+pub mod bytes;
+mod endpoint;
 mod error;
 mod role;
 pub mod spsc;

@@ -34,24 +34,22 @@
 //! [`Consumer::recv`] says [`Closed`](RecvError::Closed). What the dead consumer had only peeked at comes again.
 //! Another process can take over a dead one's role at any time.
 
+use super::endpoint::endpoint;
 use super::role::{Body, Claim, Side};
 use super::{PopError, RecvError, error::FORKED};
 use crate::error::{Corrupt, Error, Kind};
-use crate::handover;
-use crate::options::{Object, Options, Portable, Settings};
+use crate::options::{Object, Settings};
 use crate::ring::spsc::{Geometry, Header, Reader, Ring, Writer};
 use crate::ring::{ReadError, WriteError};
 use crate::segment::layout::Plan;
-use crate::segment::{Segment, Sweep, admin};
+use crate::segment::{Segment, Sweep};
 use crate::sync::Slot;
-use crate::wait::{Barrier, Deadline, TimedOut, Wait, Waiter};
+use crate::wait::{Barrier, Deadline, TimedOut, Waiter};
 use bytemuck::Pod;
 use core::fmt;
 use core::mem::{align_of, size_of};
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::Command;
 use std::sync::Arc;
 
 /// Why a message was not pushed; it comes back.
@@ -137,102 +135,15 @@ impl<T> fmt::Debug for SendError<T> {
 impl<T> std::error::Error for PushError<T> {}
 impl<T> std::error::Error for SendError<T> {}
 
-/// What both endpoints have.
-macro_rules! endpoint {
+/// What the two endpoints share.
+macro_rules! half {
     ($endpoint:ident, $half:ident, $role:expr) => {
+        endpoint!([T: Pod], $endpoint<T>, "the number of messages it holds");
+
         impl<T: Pod> $endpoint<T> {
-            /// Creates the ring `name` for exactly `capacity` messages and takes this role.
-            ///
-            /// # Errors
-            /// [`Error::AlreadyExists`]; [`Error::BadCapacity`] or [`Error::NoSpace`] for what cannot be made;
-            /// others of [`Error`] if the name or its directory cannot be used.
-            pub fn create(name: &str, capacity: usize) -> Result<Self, Error> {
-                Self::options().capacity(capacity).create(name)
-            }
-
-            /// Opens the existing ring `name` and takes this role.
-            ///
-            /// # Errors
-            /// [`Error::NotFound`]; [`Error::RoleTaken`]; and one for each way a file can be unfit.
-            pub fn open(name: &str) -> Result<Self, Error> {
-                Self::options().open(name)
-            }
-
-            /// Opens the ring `name`, or creates it, and takes this role.
-            ///
-            /// # Errors
-            /// As [`create`](Self::create) and [`open`](Self::open); [`Error::WrongCapacity`] if it exists with
-            /// another one.
-            pub fn open_or_create(name: &str, capacity: usize) -> Result<Self, Error> {
-                Self::options().capacity(capacity).open_or_create(name)
-            }
-
-            /// Creates a ring without a name, in sealed memory, and takes this role. The peer gets it by
-            /// [`as_fd`](AsFd::as_fd) or [`inherit`](Self::inherit).
-            ///
-            /// # Errors
-            /// As [`create`](Self::create).
-            pub fn anonymous(capacity: usize) -> Result<Self, Error> {
-                Self::options().capacity(capacity).anonymous()
-            }
-
-            /// Takes this role in the ring behind a descriptor.
-            ///
-            /// # Errors
-            /// [`Error::NotSealed`]; else as [`open`](Self::open).
-            pub fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-                Self::options().from_fd(fd)
-            }
-
-            /// Takes this role in the ring that our parent handed over under `key`.
-            ///
-            /// # Errors
-            /// [`Error::NotInherited`]; else as [`open`](Self::open).
-            pub fn inherited(key: &str) -> Result<Self, Error> {
-                Self::options().inherited(key)
-            }
-
-            /// Everything that can be chosen about the ring and this handle.
-            pub fn options() -> Options<Self> {
-                Options::new()
-            }
-
-            /// Hands the ring to the child that `command` will start; there,
-            /// [`inherited`](Self::inherited)`(key)` takes the other role. This handle must live until the child
-            /// is spawned.
-            ///
-            /// # Errors
-            /// [`Error::InvalidName`] if the key has other than letters, digits and underscores.
-            pub fn inherit(&self, command: &mut Command, key: &str) -> Result<(), Error> {
-                handover::give(command, key, [self.as_fd()])
-            }
-
-            /// Removes the ring's name. Both sides go on.
-            ///
-            /// # Errors
-            /// [`Error::NotFound`] if it has none, or not any more.
-            pub fn unlink(&self) -> Result<(), Error> {
-                match self.claim.segment().name() {
-                    Some(name) => admin::unlink(name),
-                    None => Err(Error::NotFound { name: String::new() }),
-                }
-            }
-
             /// How many messages the ring holds before it is full.
             pub fn capacity(&self) -> usize {
                 self.side.ring().geometry().capacity() as usize
-            }
-
-            /// Changes how the blocking calls wait.
-            pub fn set_wait(&mut self, wait: Wait) {
-                self.waiter = Waiter::new(wait);
-            }
-        }
-
-        impl<T: Pod> AsFd for $endpoint<T> {
-            /// The memory, to be sent to a peer. For waiting it is of no use.
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.claim.segment().as_fd()
             }
         }
 
@@ -245,8 +156,6 @@ macro_rules! endpoint {
                     .finish_non_exhaustive()
             }
         }
-
-        impl<T: Pod> Portable for $endpoint<T> {}
 
         impl<T: Pod> Object for $endpoint<T> {
             const SWEEP: Sweep = sweep;
@@ -299,8 +208,8 @@ pub struct Consumer<T: Pod> {
     claim: Claim<Header>,
 }
 
-endpoint!(Producer, Writer, Side::Producer);
-endpoint!(Consumer, Reader, Side::Consumer);
+half!(Producer, Writer, Side::Producer);
+half!(Consumer, Reader, Side::Consumer);
 
 /// Makes a ring without a name with both its ends in this process, for two threads or to be handed over.
 ///
@@ -349,7 +258,7 @@ fn ring_in<T: Pod>(segment: &Segment) -> Result<Ring<T>, Error> {
     let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
     let geometry = Geometry::new(found.capacity)
         .ok_or_else(|| bad("capacity", found.capacity, Geometry::MAX_CAPACITY))?;
-    let needed = geometry.slots().checked_mul(size_of::<T>() as u64).unwrap_or(u64::MAX);
+    let needed = geometry.slots().saturating_mul(size_of::<T>() as u64);
     if found.areas != 1 || (found.data_len as u64) < needed {
         return Err(bad("data length", (found.data_len * found.areas) as u64, needed));
     }

@@ -153,6 +153,18 @@ pub(crate) fn light_fence() {
     fence(Ordering::SeqCst);
 }
 
+/// Stores to a word that others may be comparing-and-swapping at this moment, always in vain.
+///
+/// loom leaves the order of a plain store and a concurrent compare-and-swap open, and would see the store
+/// undone; there it is a swap.
+#[inline(always)]
+pub(crate) fn store_beside_cas(word: &AtomicU64, value: u64, order: Ordering) {
+    #[cfg(not(loom))]
+    word.store(value, order);
+    #[cfg(loom)]
+    word.swap(value, order);
+}
+
 /// A place for one `T` that lies in memory another thread or process may be writing.
 ///
 /// Which of the two may touch it is decided by the indices of the ring it belongs to; this type only makes

@@ -68,6 +68,37 @@ impl Waiter {
         ec: &EventCount,
         barrier: Barrier,
         deadline: Deadline,
+        attempt: impl FnMut() -> Option<R>,
+        patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        self.wait_by(self.strategy, ec, barrier, deadline, attempt, patrol, more)
+    }
+
+    /// As [`wait`](Self::wait), but never spins without bound: for what a thread holds that may need this very
+    /// processor to let go of it.
+    #[inline]
+    pub(crate) fn wait_a_bit_then_sleep<R>(
+        &mut self,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        attempt: impl FnMut() -> Option<R>,
+        patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        let strategy = if self.strategy == Wait::Spin { Wait::Adaptive } else { self.strategy };
+        self.wait_by(strategy, ec, barrier, deadline, attempt, patrol, more)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a wait, each a closure of its own type")]
+    fn wait_by<R>(
+        &mut self,
+        strategy: Wait,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
         mut attempt: impl FnMut() -> Option<R>,
         mut patrol: impl FnMut() -> Option<R>,
         more: impl Fn() -> bool,
@@ -78,7 +109,7 @@ impl Waiter {
         if deadline == Deadline::NOW {
             return patrol().ok_or(TimedOut);
         }
-        let began = match self.strategy {
+        let began = match strategy {
             Wait::Spin => return self.spin_on(deadline, attempt, patrol),
             Wait::Adaptive if self.budget.nanos() > 0 => match self.spin_a_little(deadline, &mut attempt) {
                 Spun::Done(done) => return Ok(done),
@@ -88,7 +119,7 @@ impl Waiter {
         };
         let now = clock::now();
         let outcome = self.park(ec, barrier, deadline, attempt, patrol, more);
-        if self.strategy == Wait::Adaptive {
+        if strategy == Wait::Adaptive {
             let total = clock::now().saturating_sub(began.unwrap_or(now));
             self.budget.slept(total, began.is_some());
         }
@@ -197,7 +228,7 @@ impl Waiter {
                 let result = patrol();
                 if over || result.is_some() {
                     // A wake that was meant for one who takes: we leave without, so somebody else gets it.
-                    if (slept == Slept::Woken && !mutated!("waiter.hand_on")) || more() {
+                    if slept == Slept::Woken || more() {
                         ec.wake(1, barrier);
                     }
                     return result.ok_or(TimedOut);

@@ -33,7 +33,10 @@ macro_rules! suites {
 }
 
 suites! {
+    eventcount,
     futex,
+    gate,
+    lock_word,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

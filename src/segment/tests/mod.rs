@@ -292,6 +292,17 @@ impl Child {
         assert_eq!(unsafe { libc::waitid(libc::P_PID, self.pid as u32, &mut info, flags) }, 0);
     }
 
+    /// Whether it has ended already, and not well.
+    fn has_failed(&self) -> bool {
+        // SAFETY: all zeroes is a valid place for the answer, and means that there is none.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: our own child, and a place for the answer.
+        assert_eq!(unsafe { libc::waitid(libc::P_PID, self.pid as u32, &mut info, flags) }, 0);
+        // SAFETY: the answer to `waitid` has this field.
+        info.si_signo != 0 && unsafe { info.si_status() } != 0
+    }
+
     fn kill(mut self) {
         self.signal(libc::SIGKILL);
         self.reap();

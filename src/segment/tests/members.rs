@@ -328,7 +328,7 @@ fn clean_removes_what_nobody_uses_and_nothing_else() {
     drop(create(&place.name("childs")));
     let (child, _) = participant(&place.name("childs"));
     drop(create(&place.name("stale")));
-    scribble(&place.name("stale"), 104, &[7; 16]);
+    forge(&place.name("stale"), |header| header.boot = [7; 16]);
     std::fs::write(place.name("letter"), "not a segment").unwrap();
     std::fs::write(place.name(".tmp-of-the-dead"), "").unwrap();
     let path = c_string(&place.name("fifo"));

@@ -97,8 +97,7 @@ fn another_users_directory_is_refused() {
 /// Runs in a child, whose environment is its own.
 fn with_directory(path: &str, body: impl FnOnce()) {
     fork(|| {
-        // SAFETY: this process has a single thread.
-        unsafe { std::env::set_var(DIRECTORY_VARIABLE, path) };
+        set_variable(DIRECTORY_VARIABLE, path);
         body();
     })
     .join();
@@ -112,11 +111,12 @@ fn plain_names_live_in_the_directory_of_the_environment() {
         let segment = create("plain");
         assert_eq!(segment.name(), Some("plain"));
         assert_eq!(inode(&format!("{path}/plain")), Some(segment.id().inode));
-        assert!(matches!(create_with("plain", &terms()), Err(Error::AlreadyExists { name }) if name == "plain"));
+        assert!(
+            matches!(create_with("plain", &terms()), Err(Error::AlreadyExists { name }) if name == "plain")
+        );
         assert_eq!(open("plain").unwrap().id(), segment.id());
         // The segment remembers where it was found, whatever the environment comes to say.
-        // SAFETY: as above.
-        unsafe { std::env::set_var(DIRECTORY_VARIABLE, place.name("other")) };
+        set_variable(DIRECTORY_VARIABLE, &place.name("other"));
         assert!(matches!(open("plain"), Err(Error::NotFound { name }) if name == "plain"));
         segment.unlink().unwrap();
     });

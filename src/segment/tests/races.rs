@@ -6,13 +6,11 @@ use crate::segment::name::Directory;
 use std::path::Path;
 
 const OLD_BOOT: [u8; 16] = [0x42; 16];
-/// Where the boot's number lies in the file.
-const BOOT_AT: u64 = 104;
 
 /// Leaves a segment as an earlier boot would have.
 fn leave_from_an_earlier_boot(name: &str) {
     drop(create(name));
-    scribble(name, BOOT_AT, &OLD_BOOT);
+    forge(name, |header| header.boot = OLD_BOOT);
 }
 
 #[test]
@@ -38,7 +36,7 @@ fn a_segment_in_use_is_of_this_boot_whatever_it_says() {
     let name = place.name("a");
     let segment = create(&name);
     // As a container sees it that shows a boot number of its own.
-    scribble(&name, BOOT_AT, &OLD_BOOT);
+    forge(&name, |header| header.boot = OLD_BOOT);
     assert_eq!(open(&name).unwrap().id(), segment.id());
     assert_eq!(Probe::options().open_or_create(&name).unwrap().0.id(), segment.id());
     drop(segment);
@@ -50,7 +48,7 @@ fn a_segment_in_memory_needs_no_boot_number() {
     let place = Place::new();
     let name = place.name("a");
     drop(create(&name));
-    scribble(&name, BOOT_AT, &[0; 16]);
+    forge(&name, |header| header.boot = [0; 16]);
     open(&name).unwrap();
 }
 
@@ -77,7 +75,10 @@ fn eight_openers_of_an_old_file_end_in_one_segment() {
             .collect();
         let inodes: Vec<u64> = (0..8).map(|number| stage.wait(1 + number)).collect();
         assert_eq!(inodes, [inode(&place.name("a")).unwrap(); 8]);
-        assert_ne!(Some(inodes[0]), inode(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&old))));
+        assert_ne!(
+            Some(inodes[0]),
+            inode(&format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&old)))
+        );
         let mut indices: Vec<u64> = (0..8).map(|number| stage.wait(11 + number)).collect();
         indices.sort();
         assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8]);

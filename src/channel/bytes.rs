@@ -586,10 +586,17 @@ impl Consumer {
     }
 }
 
-/// Replaces the content of `buffer` by the record's, with one copy.
-pub(super) fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
-    buffer.resize(record.len(), 0);
-    side.copy_out(record, 0, buffer);
+/// Replaces the content of `buffer` by the record's.
+fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
+    buffer.clear();
+    append(side, record, 0, buffer);
+}
+
+/// Appends a record's payload, from byte `from` on.
+pub(super) fn append(side: &Reader, record: &Record, from: usize, buffer: &mut Vec<u8>) {
+    let start = buffer.len();
+    buffer.resize(start + record.len().saturating_sub(from), 0);
+    side.copy_out(record, from, &mut buffer[start..]);
 }
 
 /// A record read in place; see [`Consumer::peek`].

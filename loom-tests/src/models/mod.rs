@@ -34,6 +34,8 @@ macro_rules! suites {
 
 suites! {
     futex,
+    spsc,
+    bytes,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

@@ -8,9 +8,12 @@ compile_error!("ringway uses futexes, memfds and open-file-description locks: it
 compile_error!("ringway needs lock-free 64-bit atomics");
 
 mod error;
+mod lock;
 mod ring;
 mod segment;
 mod sync;
 mod sys;
+mod wait;
 
 pub use error::{Corrupt, Error, Kind};
+pub use wait::{Deadline, Wait};

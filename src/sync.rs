@@ -66,6 +66,25 @@ atomic!(AtomicU64, core::sync::atomic::AtomicU64, u64);
 atomic!(AtomicPtr<T>, core::sync::atomic::AtomicPtr<T>, *mut T);
 
 #[cfg(not(loom))]
+impl AtomicU32 {
+    #[inline(always)]
+    pub(crate) fn fetch_or(&self, value: u32, order: Ordering) -> u32 {
+        self.0.fetch_or(value, order)
+    }
+
+    #[inline(always)]
+    pub(crate) fn fetch_and(&self, value: u32, order: Ordering) -> u32 {
+        self.0.fetch_and(value, order)
+    }
+
+    /// The address of the word, for the kernel.
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut u32 {
+        self.0.as_ptr()
+    }
+}
+
+#[cfg(not(loom))]
 impl AtomicU64 {
     #[inline(always)]
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
@@ -132,6 +151,18 @@ pub(crate) fn light_fence() {
     compiler_fence(Ordering::SeqCst);
     #[cfg(loom)]
     fence(Ordering::SeqCst);
+}
+
+/// Stores to a word that others may be comparing-and-swapping at this moment, always in vain.
+///
+/// loom leaves the order of a plain store and a concurrent compare-and-swap open, and would see the store
+/// undone; there it is a swap.
+#[inline(always)]
+pub(crate) fn store_beside_cas(word: &AtomicU64, value: u64, order: Ordering) {
+    #[cfg(not(loom))]
+    word.store(value, order);
+    #[cfg(loom)]
+    word.swap(value, order);
 }
 
 /// A place for one `T` that lies in memory another thread or process may be writing.

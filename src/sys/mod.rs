@@ -1,7 +1,11 @@
 //! The only place with system calls.
 
+pub(crate) mod clock;
+pub(crate) mod cpus;
 pub(crate) mod file;
 pub(crate) mod fork;
+pub(crate) mod futex;
 pub(crate) mod identity;
 pub(crate) mod lock_page;
+pub(crate) mod membarrier;
 pub(crate) mod memory;

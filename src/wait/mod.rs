@@ -1,1 +1,25 @@
-//! Sleeping and waking.
+//! Waiting for another process: spin, sleep, wake.
+//!
+//! Each condition somebody can wait for (items, space, a lock) has an [`EventCount`] in shared memory. Who
+//! makes the condition true calls [`EventCount::wake`], which costs one load while nobody sleeps. Who needs it
+//! calls [`Waiter::wait`], which spins for as long as that has paid off lately and then sleeps.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `eventcount` | the word, arming, sleeping, waking |
+//! | `barrier` | the fence between publishing and looking for sleepers, as cheap as the kernel allows |
+//! | `deadline` | until when |
+//! | `strategy` | how to wait: [`Wait`], and how long to spin |
+//! | `waiter` | the whole of a wait: try, spin, arm, try, sleep, and again |
+
+mod barrier;
+mod deadline;
+mod eventcount;
+mod strategy;
+mod waiter;
+
+pub(crate) use barrier::Barrier;
+pub use deadline::Deadline;
+pub(crate) use eventcount::{ALL, EventCount};
+pub use strategy::Wait;
+pub(crate) use waiter::{TimedOut, Waiter};

@@ -1,0 +1,246 @@
+//! The whole of a wait: try, spin, arm, try, sleep, and again.
+
+use super::strategy::Budget;
+use super::{Barrier, Deadline, EventCount, Wait};
+use crate::sync::{mutated, spin_loop};
+use crate::sys::futex::Slept;
+use crate::sys::{clock, cpus};
+
+/// The deadline passed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimedOut;
+
+/// How one endpoint waits. Private to it and small: an endpoint that is shared keeps it with what it locks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiter {
+    strategy: Wait,
+    budget: Budget,
+    /// The first slice of a sleep, in nanoseconds.
+    first_slice: u64,
+    /// Whether this thread had a single processor when last asked.
+    confined: bool,
+}
+
+/// No sleep is longer than a slice: the dead wake nobody, so a sleeper looks around itself. It looks often at
+/// first, when a death in the middle of an exchange is likely, then rarely, so that idling costs nothing.
+const FIRST_SLICE: u64 = 10_000_000;
+const LAST_SLICE: u64 = 100_000_000;
+/// The slice of a sleeper whose heavy barrier may not reach every publisher. Such a one can miss a wake, and
+/// this is how late it then is.
+const BLIND_SLICE: u64 = 2_000_000;
+
+/// Tries between two looks at the clock: a look costs as much as several tries.
+const TRIES: u32 = 32;
+
+impl Waiter {
+    pub(crate) fn new(strategy: Wait) -> Self {
+        Waiter { strategy, budget: Budget::new(), first_slice: FIRST_SLICE, confined: cpus::usable() == 1 }
+    }
+
+    /// Sleeps without slices, so that a lost wake-up stays lost and a test sees it.
+    #[cfg(any(loom, test))]
+    pub(crate) fn unsliced(strategy: Wait) -> Self {
+        Waiter { first_slice: u64::MAX, ..Waiter::new(strategy) }
+    }
+
+    /// Whether this endpoint spins for as long as it waits.
+    pub(crate) fn strategy(&self) -> Wait {
+        self.strategy
+    }
+
+    /// Waits until `attempt` gives a result, or the deadline passes.
+    ///
+    /// - `attempt` tries the operation. Success, `Closed` and errors all are results. It is called often: it
+    ///   should only load what it waits for, and write nothing until that is there.
+    /// - `patrol` does what cannot be left to wakers, because they may be dead: it looks for dead owners and
+    ///   gone peers, repairs, and tries again. It is called before the first sleep, at the end of each slice
+    ///   (10 to 100 ms), after a signal (so that a caller in an interpreter can run its handlers and give up),
+    ///   and when the deadline has passed.
+    /// - `more` tells whether a further try, now, would not have to wait. Wakes reach sleepers in another order
+    ///   than items become takeable; so a sleeper that got what it wanted and sees more wakes the next one.
+    ///
+    /// # Errors
+    /// [`TimedOut`] if the deadline passed and a last try failed too. A deadline of [`Deadline::NOW`] tries,
+    /// patrols, and does not wait.
+    #[inline]
+    pub(crate) fn wait<R>(
+        &mut self,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        attempt: impl FnMut() -> Option<R>,
+        patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        self.wait_by(self.strategy, ec, barrier, deadline, attempt, patrol, more)
+    }
+
+    /// As [`wait`](Self::wait), but never spins without bound: for what a thread holds that may need this very
+    /// processor to let go of it.
+    #[inline]
+    pub(crate) fn wait_a_bit_then_sleep<R>(
+        &mut self,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        attempt: impl FnMut() -> Option<R>,
+        patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        let strategy = if self.strategy == Wait::Spin { Wait::Adaptive } else { self.strategy };
+        self.wait_by(strategy, ec, barrier, deadline, attempt, patrol, more)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a wait, each a closure of its own type")]
+    fn wait_by<R>(
+        &mut self,
+        strategy: Wait,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Option<R>,
+        mut patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        if let Some(done) = attempt() {
+            return Ok(done);
+        }
+        if deadline == Deadline::NOW {
+            return patrol().ok_or(TimedOut);
+        }
+        let began = match strategy {
+            Wait::Spin => return self.spin_on(deadline, attempt, patrol),
+            Wait::Adaptive if self.budget.nanos() > 0 => match self.spin_a_little(deadline, &mut attempt) {
+                Spun::Done(done) => return Ok(done),
+                Spun::Fruitless { began } => Some(began),
+            },
+            Wait::Adaptive | Wait::Park => None,
+        };
+        let now = clock::now();
+        let outcome = self.park(ec, barrier, deadline, attempt, patrol, more);
+        if strategy == Wait::Adaptive {
+            let total = clock::now().saturating_sub(began.unwrap_or(now));
+            self.budget.slept(total, began.is_some());
+        }
+        outcome
+    }
+
+    /// Tries for as long as the budget lasts.
+    #[inline]
+    fn spin_a_little<R>(&mut self, deadline: Deadline, mut attempt: impl FnMut() -> Option<R>) -> Spun<R> {
+        let mut began = None;
+        loop {
+            for _ in 0..TRIES {
+                spin_loop();
+                if let Some(done) = attempt() {
+                    self.budget.hit(began.map_or(0, |began| clock::now().saturating_sub(began)));
+                    return Spun::Done(done);
+                }
+            }
+            let now = clock::now();
+            let began = *began.get_or_insert(now);
+            if now.saturating_sub(began) >= self.budget.nanos() || deadline.passed_at(|| now) {
+                return Spun::Fruitless { began };
+            }
+        }
+    }
+
+    /// Tries for as long as it takes.
+    #[inline]
+    fn spin_on<R>(
+        &mut self,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Option<R>,
+        mut patrol: impl FnMut() -> Option<R>,
+    ) -> Result<R, TimedOut> {
+        let mut patrol_at = 0;
+        loop {
+            for _ in 0..TRIES {
+                spin_loop();
+                if let Some(done) = attempt() {
+                    return Ok(done);
+                }
+            }
+            let now = clock::now();
+            if deadline.passed_at(|| now) {
+                return patrol().ok_or(TimedOut);
+            }
+            if patrol_at == 0 {
+                patrol_at = now.saturating_add(self.first_slice);
+            } else if now >= patrol_at {
+                self.confined = cpus::usable() == 1;
+                if let Some(done) = patrol() {
+                    return Ok(done);
+                }
+                patrol_at = now.saturating_add(self.first_slice);
+            }
+            if self.confined {
+                cpus::give_way();
+            }
+        }
+    }
+
+    /// Sleeps until woken, slice by slice.
+    #[cold]
+    #[inline(never)]
+    fn park<R>(
+        &mut self,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Option<R>,
+        mut patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        // Whoever is dead in our way is so already, and need not cost a slice.
+        if let Some(done) = patrol() {
+            return Ok(done);
+        }
+        let pass_the_baton = || {
+            if !mutated!("waiter.baton") && more() {
+                ec.wake(1, barrier);
+            }
+        };
+        let mut slice = self.first_slice;
+        let mut patrol_at = clock::now().saturating_add(slice);
+        loop {
+            let ticket = ec.arm();
+            // Pairs with `Barrier::before_wake` of every publisher: it sees us, or we see what it published.
+            let reached_all = barrier.heavy();
+            if !mutated!("waiter.try_when_armed")
+                && let Some(done) = attempt()
+            {
+                pass_the_baton();
+                return Ok(done);
+            }
+            let now = clock::now();
+            // Unsliced is unsliced: tests with fences on all sides must show a lost wake-up too.
+            let longest = if reached_all || slice == u64::MAX { slice } else { BLIND_SLICE };
+            let slept = ec.sleep(ticket, deadline.nanos().min(now.saturating_add(longest)));
+            if let Some(done) = attempt() {
+                pass_the_baton();
+                return Ok(done);
+            }
+            let now = clock::now();
+            let over = deadline.passed_at(|| now);
+            if over || now >= patrol_at || matches!(slept, Slept::TimedOut | Slept::Interrupted) {
+                let result = patrol();
+                if over || result.is_some() {
+                    // A wake that was meant for one who takes: we leave without, so somebody else gets it.
+                    if slept == Slept::Woken || more() {
+                        ec.wake(1, barrier);
+                    }
+                    return result.ok_or(TimedOut);
+                }
+                slice = slice.saturating_mul(2).min(LAST_SLICE.max(self.first_slice));
+                patrol_at = now.saturating_add(slice);
+            }
+        }
+    }
+}
+
+enum Spun<R> {
+    Done(R),
+    Fruitless { began: u64 },
+}

@@ -65,8 +65,7 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
 }
 
 fn errno() -> i32 {
-    // SAFETY: the C library's errno of this thread is always there.
-    unsafe { *libc::__errno_location() }
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
 const POLL: u64 = 1_000_000;

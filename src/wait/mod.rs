@@ -16,6 +16,8 @@ mod barrier;
 mod deadline;
 mod eventcount;
 mod strategy;
+#[cfg(all(test, not(loom)))]
+mod stress;
 mod waiter;
 
 pub(crate) use barrier::Barrier;

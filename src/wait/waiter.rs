@@ -244,3 +244,116 @@ enum Spun<R> {
     Done(R),
     Fruitless { began: u64 },
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    const STRATEGIES: [Wait; 3] = [Wait::Spin, Wait::Adaptive, Wait::Park];
+
+    fn barriers() -> [Barrier; 2] {
+        [Barrier::of_this_process(), Barrier::Fence]
+    }
+
+    #[test]
+    fn what_is_there_needs_no_waiting() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            let mut waiter = Waiter::new(strategy);
+            let patrol = || panic!("patrolled for nothing");
+            let got = waiter.wait(&ec, Barrier::Fence, Deadline::NOW, || Some(7), patrol, || false);
+            assert_eq!(got, Ok(7));
+        }
+        assert_eq!(ec.counts(), (0, 0));
+    }
+
+    #[test]
+    fn no_deadline_is_overslept_or_cut_short() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            for barrier in barriers() {
+                for millis in [0, 3] {
+                    let timeout = Duration::from_millis(millis);
+                    let began = std::time::Instant::now();
+                    let mut patrols = 0;
+                    let patrol = || {
+                        patrols += 1;
+                        None::<()>
+                    };
+                    let deadline = Deadline::after(timeout);
+                    let got = Waiter::new(strategy).wait(&ec, barrier, deadline, || None, patrol, || false);
+                    assert_eq!(got, Err(TimedOut));
+                    assert!(began.elapsed() >= timeout);
+                    assert!(patrols > 0, "who times out has looked for the dead at least once");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_patrol_ends_the_wait() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            let mut left = 3;
+            let patrol = || {
+                left -= 1;
+                (left == 0).then_some("gone")
+            };
+            let mut waiter = Waiter::new(strategy);
+            let got = waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, || None, patrol, || false);
+            assert_eq!(got, Ok("gone"));
+        }
+    }
+
+    #[test]
+    fn a_wake_ends_the_wait_whatever_the_strategies() {
+        for strategy in STRATEGIES {
+            for barrier in barriers() {
+                let (ec, turn) = (EventCount::new(), AtomicU32::new(0));
+                let play = |mine: u32| {
+                    let mut waiter = Waiter::unsliced(strategy);
+                    for round in 0..100 {
+                        let attempt = || (turn.load(Ordering::Acquire) == 2 * round + mine).then_some(());
+                        waiter.wait(&ec, barrier, Deadline::NEVER, attempt, || None, || false).unwrap();
+                        turn.store(2 * round + mine + 1, Ordering::Release);
+                        ec.wake(1, barrier);
+                    }
+                };
+                std::thread::scope(|scope| {
+                    scope.spawn(|| play(0));
+                    play(1);
+                });
+                assert_eq!(turn.load(Ordering::Relaxed), 200);
+            }
+        }
+    }
+
+    #[test]
+    fn who_spins_without_bound_on_messages_sleeps_for_locks() {
+        let ec = EventCount::new();
+        let mut waiter = Waiter::new(Wait::Spin);
+        let deadline = Deadline::after(Duration::from_millis(1));
+        let got =
+            waiter.wait_a_bit_then_sleep(&ec, Barrier::Fence, deadline, || None::<()>, || None, || false);
+        assert_eq!(got, Err(TimedOut));
+        assert!(ec.counts().1 > 0, "it slept");
+    }
+
+    #[test]
+    fn the_baton_goes_on_only_after_a_sleep_and_only_if_there_is_more() {
+        for (more, wakes) in [(true, 1), (false, 0)] {
+            let ec = EventCount::new();
+            let mut tries = 0;
+            // Found at the look after arming.
+            let attempt = || {
+                tries += 1;
+                (tries == 2).then_some(())
+            };
+            let mut waiter = Waiter::new(Wait::Park);
+            waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, attempt, || None, || more).unwrap();
+            assert_eq!(ec.counts().0, wakes);
+        }
+    }
+}

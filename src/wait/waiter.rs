@@ -50,8 +50,9 @@ impl Waiter {
 
     /// Waits until `attempt` gives a result, or the deadline passes.
     ///
-    /// - `attempt` tries the operation. Success, `Closed` and errors all are results. It is called often: it
-    ///   should only load what it waits for, and write nothing until that is there.
+    /// - `attempt` tries the operation. Success, `Closed` and errors all are results; `None` means that it would
+    ///   have to wait, and nothing less: losing a race to another who took one of several is a reason to try on
+    ///   inside. It is called often: it should only load what it waits for, and write nothing until it is there.
     /// - `patrol` does what cannot be left to wakers, because they may be dead: it looks for dead owners and
     ///   gone peers, repairs, and tries again. It is called before the first sleep, at the end of each slice
     ///   (10 to 100 ms), after a signal (so that a caller in an interpreter can run its handlers and give up),
@@ -227,7 +228,8 @@ impl Waiter {
             if over || now >= patrol_at || matches!(slept, Slept::TimedOut | Slept::Interrupted) {
                 let result = patrol();
                 if over || result.is_some() {
-                    // A wake that was meant for one who takes: we leave without, so somebody else gets it.
+                    // A wake was meant for one who takes. We leave without, so somebody else gets it: the last
+                    // try above makes up for it only if the caller's tries never fail for lesser reasons.
                     if slept == Slept::Woken || more() {
                         ec.wake(1, barrier);
                     }
@@ -305,6 +307,21 @@ mod tests {
             let got = waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, || None, patrol, || false);
             assert_eq!(got, Ok("gone"));
         }
+    }
+
+    /// No slice would end this sleep: the second patrol is the signal's.
+    #[test]
+    fn a_signal_calls_the_patrol() {
+        let got = crate::sys::futex::interrupted(|| {
+            let mut patrols = 0;
+            let patrol = || {
+                patrols += 1;
+                (patrols == 2).then_some("signal")
+            };
+            let mut waiter = Waiter::unsliced(Wait::Park);
+            waiter.wait(&EventCount::new(), Barrier::Fence, Deadline::NEVER, || None, patrol, || false)
+        });
+        assert_eq!(got, Ok("signal"));
     }
 
     #[test]

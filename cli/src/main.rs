@@ -4,10 +4,13 @@ mod args;
 mod bench;
 mod demo;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "`send` and `recv` are wired up with the named rings"))]
 mod framing;
 mod harness;
+#[cfg_attr(not(test), expect(dead_code, reason = "`send` and `recv` are wired up with the named rings"))]
+mod recv;
 mod report;
+#[cfg_attr(not(test), expect(dead_code, reason = "`send` and `recv` are wired up with the named rings"))]
+mod send;
 mod sys;
 mod transport;
 

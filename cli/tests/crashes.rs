@@ -35,16 +35,16 @@ fn endless(transport: &str, patience: &str, time: &str) -> Child {
         .unwrap()
 }
 
-/// The worker of `parent`, once it works: once it runs this program as a worker and has used some CPU time or
-/// is asleep in a read.
+/// The worker of `parent`, once it has become this program. It may not have said that it is ready yet: what is
+/// tested holds from its first instruction.
 fn worker_of(parent: &Child) -> i32 {
     let path = format!("/proc/{0}/task/{0}/children", parent.id());
     wait_for("worker", || {
         let children = fs::read_to_string(&path).ok()?;
         let pid: i32 = children.split_whitespace().next()?.parse().ok()?;
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let works = command.split(|&byte| byte == 0).any(|word| word == b"__worker");
-        works.then_some(pid)
+        let is_worker = command.split(|&byte| byte == 0).any(|word| word == b"__worker");
+        is_worker.then_some(pid)
     })
 }
 

@@ -249,7 +249,7 @@ impl Watch {
             }
             left = left.saturating_sub(SLICE);
         }
-        eprintln!("ringway: the {} {reason}", self.name);
+        eprintln!("ringway: the {} {reason}; its peer did not notice", self.name);
         process::exit(i32::from(FAILED));
     }
 }

@@ -159,9 +159,16 @@ floor! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use std::{sync::mpsc, thread, time::Duration};
 
+    /// Runs the game between two threads, which are given up if they come to no end.
     fn goes_back_and_forth<T: Transport>(rounds: u64) {
+        let (done, end) = mpsc::channel();
+        thread::spawn(move || done.send(play::<T>(rounds)));
+        assert_eq!(end.recv_timeout(Duration::from_secs(60)), Ok(rounds));
+    }
+
+    fn play<T: Transport>(rounds: u64) -> u64 {
         let (mut near, fds) = T::pair(Mode::Spin, Work::Echo(8)).unwrap();
         let echo = thread::spawn(move || {
             let mut far = T::accept(fds, Mode::Spin, Work::Echo(8)).unwrap();
@@ -178,7 +185,7 @@ mod tests {
             assert_eq!(answer, Some(!round));
         }
         near.finish().unwrap();
-        assert_eq!(echo.join().unwrap(), rounds);
+        echo.join().unwrap()
     }
 
     #[test]

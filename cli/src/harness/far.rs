@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     process::{self, Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -53,7 +53,7 @@ impl Far {
         let list = numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         // The link leads to this very program even if its file was replaced or deleted meanwhile.
         let mut command = Command::new("/proc/self/exe");
-        command.args([WORKER, "--transport", kind.name(), "--mode", mode.name()]);
+        command.arg0("ringway").args([WORKER, "--transport", kind.name(), "--mode", mode.name()]);
         command.args(["--work", &work.to_string(), "--cpu", &setup.pins.far().to_string(), "--fds", &list]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         sys::hand_over(&mut command, numbers);

@@ -3,7 +3,7 @@
 pub mod bytes;
 mod endpoint;
 mod error;
-mod role;
+pub(crate) mod role;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};

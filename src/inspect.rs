@@ -223,7 +223,7 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<Object, Error> {
         mode: stat.mode(),
         created: time(geometry.created),
         creator: geometry.creator,
-        stale: geometry.boot != identity::boot_id()?,
+        stale: is_stale(fd, &geometry)?,
         retired: retired != [0; 4],
         ephemeral: geometry.flags & EPHEMERAL != 0,
         max_participants: geometry.participants,

@@ -9,3 +9,4 @@ pub(crate) mod identity;
 pub(crate) mod lock_page;
 pub(crate) mod membarrier;
 pub(crate) mod memory;
+pub(crate) mod socket;

@@ -156,7 +156,7 @@ impl Bell {
         ear: &impl Ear,
         is_empty: impl FnMut() -> bool,
     ) -> Option<Settled> {
-        let watched = self.0.load(Ordering::Relaxed) & WATCHED != 0;
+        let watched = self.0.load(Ordering::Relaxed) & WATCHED != 0 && !mutated!("bell.watched");
         watched.then(|| self.settle(barrier, ear, is_empty))
     }
 
@@ -178,7 +178,7 @@ impl Bell {
             if seen & STATE == OFF {
                 return Settled::Blind;
             }
-            if stale && !ear.is_there() {
+            if stale && (!ear.is_there() || mutated!("bell.stale")) {
                 // Whoever took the last byte looked at the ring after arming.
                 return Settled::quiet(matches!(barrier, Barrier::Light(_)));
             }
@@ -186,21 +186,12 @@ impl Bell {
                 ear.take();
                 true
             };
-            // A new value also where the bell is armed already: the byte may be that of a sender which is about
-            // to move the word, and must not do so once the byte is gone.
-            let reuse = if stale { mutated!("bell.rearm") } else { mutated!("bell.sequence") };
-            let step = if reuse { 0 } else { STEP };
-            let armed = (seen & !STATE).wrapping_add(step) | ARMED;
-            if !self.moved(seen, armed) {
-                continue;
-            }
+            let Some(armed) = self.arm(seen) else { continue };
             // Pairs with `Barrier::before_wake` of every sender: it sees us armed, or we see its message.
             let reached_all = barrier.heavy();
             if !mutated!("bell.look") && !is_empty() {
-                // Failing means that a sender rings. It may die before its byte is in, so ours stays either way.
-                if !self.moved(armed, armed & !STATE | RUNG) && mutated!("bell.keep_byte") {
-                    ear.take();
-                }
+                // The byte stays. Failing means that the bell was rung meanwhile, with a byte of its own.
+                self.moved(armed, armed & !STATE | RUNG);
                 return Settled::Ready;
             }
             let more = !late && ear.take();
@@ -212,6 +203,16 @@ impl Bell {
             }
         }
         Settled::Ready
+    }
+
+    /// From RUNG, or from ARMED with a byte that was seen there, to ARMED.
+    ///
+    /// A new value in the second case too: the byte may be that of a sender which is about to move the word, and
+    /// must not do so once the byte is gone.
+    fn arm(&self, seen: u64) -> Option<u64> {
+        let step = if mutated!("bell.rearm") && seen & STATE == ARMED { 0 } else { STEP };
+        let armed = (seen & !STATE).wrapping_add(step) | ARMED;
+        self.moved(seen, armed).then_some(armed)
     }
 
     /// Tells all receivers, for good, that the descriptor is polled by somebody who will not tell when.
@@ -235,14 +236,29 @@ impl Bell {
     pub(crate) fn enable_with(&self, clapper: &impl Clapper) {
         for _ in 0..PATIENCE {
             // In this order, as in `strike`: a receiver that takes the byte has armed first, and the move fails.
-            let seen = self.0.load(Ordering::Relaxed);
+            let mut seen = self.0.load(Ordering::Relaxed);
             if !mutated!("bell.enable_puts") {
                 clapper.put();
+            }
+            if mutated!("bell.enable_looks_first") {
+                seen = self.0.load(Ordering::Relaxed);
             }
             if self.moved(seen, seen & !STATE | WATCHED | RUNG) {
                 return;
             }
         }
+    }
+
+    /// A receiver that dies as soon as it has armed, and whether it got so far.
+    #[cfg(loom)]
+    pub(crate) fn arm_and_die(&self) -> bool {
+        self.arm(self.0.load(Ordering::Relaxed)).is_some()
+    }
+
+    /// For models: whether the word promises a byte. The latest value, by a read-modify-write.
+    #[cfg(loom)]
+    pub(crate) fn is_rung(&self) -> bool {
+        self.0.fetch_add(0, Ordering::Relaxed) & STATE == RUNG
     }
 
     fn moved(&self, seen: u64, next: u64) -> bool {

@@ -18,7 +18,7 @@ mod sync;
 mod sys;
 mod wait;
 
-pub use channel::{PopError, RecvError, SendError, bytes, spsc};
+pub use channel::{Connection, End, Loan, Message, Pipe, PopError, RecvError, SendError, bytes, spsc};
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use segment::admin::{clean, unlink};

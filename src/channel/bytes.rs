@@ -404,7 +404,8 @@ impl fmt::Debug for Loan<'_> {
     }
 }
 
-/// Records that become visible together; see [`Producer::batch`]. Dropping it drops them.
+/// Records that become visible together; see [`Producer::batch`]. Dropping it drops them. (Leaking it, as
+/// [`forget`](core::mem::forget) does, leaves them to the next record that becomes visible.)
 #[must_use = "a batch becomes visible only when it is committed"]
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -519,7 +520,10 @@ impl Consumer {
     /// # Errors
     /// As [`recv`](Self::recv), or [`RecvError::Timeout`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
-        self.recv_deadline(Deadline::after(timeout))
+        match self.pop() {
+            Err(PopError::Empty) => self.recv_deadline(Deadline::after(timeout)),
+            result => Ok(result?),
+        }
     }
 
     /// Receives the next record, waiting for it until `deadline`.
@@ -586,10 +590,17 @@ impl Consumer {
     }
 }
 
-/// Replaces the content of `buffer` by the record's, with one copy.
-pub(super) fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
-    buffer.resize(record.len(), 0);
-    side.copy_out(record, 0, buffer);
+/// Replaces the content of `buffer` by the record's.
+fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
+    buffer.clear();
+    append(side, record, 0, buffer);
+}
+
+/// Appends a record's payload, from byte `from` on.
+pub(super) fn append(side: &Reader, record: &Record, from: usize, buffer: &mut Vec<u8>) {
+    let start = buffer.len();
+    buffer.resize(start + record.len().saturating_sub(from), 0);
+    side.copy_out(record, from, &mut buffer[start..]);
 }
 
 /// A record read in place; see [`Consumer::peek`].

@@ -3,7 +3,9 @@
 pub mod bytes;
 mod endpoint;
 mod error;
+mod pipe;
 mod role;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
+pub use pipe::{Connection, End, Loan, Message, Pipe};

@@ -216,7 +216,7 @@ impl Writer {
         let side = &ring.header().tail;
         // Relaxed, both: only the writer stores them, and what the last one did happened before, as promised.
         let tail = side.position.load(Ordering::Relaxed);
-        let tail = if mutated!("bytes.write_takeover_blind") { 0 } else { tail };
+        let tail = tail.wrapping_sub(16 * u64::from(mutated!("bytes.write_takeover_one_early")));
         check_aligned("tail", tail)?;
         let records = side.records.load(Ordering::Relaxed);
         // As if the head had last been seen a whole ring behind: `refresh` then admits any head that can be.
@@ -453,7 +453,7 @@ impl Reader {
         let side = &ring.header().head;
         // Relaxed, both: only the reader stores them, and what the last one did happened before, as promised.
         let head = side.position.load(Ordering::Relaxed);
-        let head = if mutated!("bytes.read_takeover_blind") { 0 } else { head };
+        let head = head.wrapping_add(16 * u64::from(mutated!("bytes.read_takeover_one_late")));
         check_aligned("head", head)?;
         let records = side.records.load(Ordering::Relaxed);
         let mut reader = Reader { ring, released: head, head, tail: head, records, passed: 0 };

@@ -194,7 +194,7 @@ impl<T: AnyBitPattern> Writer<T> {
     pub(crate) unsafe fn attach(ring: Ring<T>) -> Result<Self, Corrupt> {
         // Relaxed: only the writer stores the tail, and what the last one did happened before, as promised.
         let tail = ring.header().tail.load(Ordering::Relaxed);
-        let tail = if mutated!("spsc.write_takeover_blind") { 0 } else { tail };
+        let tail = tail.wrapping_sub(u64::from(mutated!("spsc.write_takeover_one_early")));
         // As if the head had last been seen a whole ring behind: `refresh` then admits any head that can be.
         let mut writer = Writer { ring, tail, limit: tail };
         writer.refresh()?;
@@ -340,7 +340,7 @@ impl<T: AnyBitPattern> Reader<T> {
     pub(crate) unsafe fn attach(ring: Ring<T>) -> Result<Self, Corrupt> {
         // Relaxed: only the reader stores the head, and what the last one did happened before, as promised.
         let head = ring.header().head.load(Ordering::Relaxed);
-        let head = if mutated!("spsc.read_takeover_blind") { 0 } else { head };
+        let head = head.wrapping_add(u64::from(mutated!("spsc.read_takeover_one_late")));
         let mut reader = Reader { ring, head, tail: head };
         reader.refresh()?;
         Ok(reader)

@@ -37,6 +37,17 @@ pub fn unlink(name: &str) -> Result<(), Error> {
     remove(&place, &fd)
 }
 
+/// Removes `name` if it still means the file `id`: by now it may be that of a newer object.
+pub(crate) fn unlink_this(name: &str, id: FileId) -> Result<(), Error> {
+    let place = Location::find(name, false)?;
+    let _lock = place.dir.lock()?;
+    if !still_names(&place, &place.leaf, id) {
+        return Err(Error::NotFound { name: name.to_owned() });
+    }
+    let fd = open_named(&place)?;
+    remove(&place, &fd)
+}
+
 /// Replaces nothing: removes `place` if it was left by an earlier boot, so that its creator can go ahead.
 pub(crate) fn remove_stale(name: &str) -> Result<(), Error> {
     let place = Location::find(name, false)?;

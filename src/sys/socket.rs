@@ -235,6 +235,5 @@ impl AsFd for Fifo {
 }
 
 fn errno() -> i32 {
-    // SAFETY: the C library's errno of this thread is always there.
-    unsafe { *libc::__errno_location() }
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }

@@ -18,6 +18,8 @@ mod bell;
 mod deadline;
 mod eventcount;
 mod strategy;
+#[cfg(all(test, not(loom)))]
+mod stress;
 mod waiter;
 
 pub(crate) use barrier::Barrier;

@@ -34,7 +34,12 @@ macro_rules! suites {
 
 suites! {
     bell,
+    bytes,
+    eventcount,
     futex,
+    gate,
+    lock_word,
+    spsc,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

@@ -4,6 +4,10 @@ pub(crate) fn usable() -> usize {
     2
 }
 
+pub(crate) fn online() -> usize {
+    2
+}
+
 pub(crate) fn give_way() {
     loom::thread::yield_now();
 }

@@ -33,6 +33,7 @@ macro_rules! suites {
 }
 
 suites! {
+    bell,
     bytes,
     eventcount,
     futex,

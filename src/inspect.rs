@@ -26,7 +26,7 @@ use crate::channel::{bytes, spsc};
 use crate::error::{Corrupt, Error, Kind};
 use crate::ring;
 use crate::segment::admin;
-use crate::segment::create::{expect, read_geometry};
+use crate::segment::create::{expect, is_stale, read_geometry};
 use crate::segment::layout::{EPHEMERAL, Geometry, RETIRED_AT, ROWS_AT, Row};
 use crate::sys::file::{self, Stat};
 use crate::sys::{identity, lock_page};

@@ -29,7 +29,7 @@ use crate::segment::admin;
 use crate::segment::create::{expect, is_stale, read_geometry};
 use crate::segment::layout::{EPHEMERAL, Geometry, RETIRED_AT, ROWS_AT, Row};
 use crate::sys::file::{self, Stat};
-use crate::sys::{identity, lock_page};
+use crate::sys::lock_page;
 use crate::wait::EventCount;
 use core::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, BorrowedFd};

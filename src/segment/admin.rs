@@ -16,10 +16,21 @@ use super::name::{Directory, Home, Location};
 use crate::error::Error;
 use crate::sys::file::{self, FileId, Stat};
 use crate::sys::{clock, lock_page};
+use std::collections::HashSet;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What files without a proper name yet are called where the file system makes us.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// What the FIFOs beside named objects are called: see [`fifo_name`].
+const FIFO_PREFIX: &str = ".bell-";
+
+/// The FIFO of one direction of the object in the file with this identity. Not by the object's name, which another
+/// object may have by now.
+pub(super) fn fifo_name(id: FileId, lane: usize) -> CString {
+    CString::new(format!("{FIFO_PREFIX}{:x}-{lane}", id.inode)).unwrap_or_default()
+}
 
 /// Removes the name of an object. Attached processes go on; nobody finds it any more.
 ///
@@ -147,7 +158,13 @@ impl Candidate {
         let retire = self.geometry().is_ok();
         self.set_retired(retire, 1);
         match file::unlink_at(place.dir.as_fd(), &place.leaf) {
-            Ok(()) => Ok(Removal::Done),
+            Ok(()) => {
+                for lane in [0, 1] {
+                    // Mostly there is none. One that cannot be removed is left to `clean`.
+                    let _ = file::unlink_at(place.dir.as_fd(), &fifo_name(self.id, lane));
+                }
+                Ok(Removal::Done)
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Removal::Gone),
             Err(source) => {
                 self.set_retired(retire, 0);
@@ -217,6 +234,9 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     let leaves = file::entries(dir.as_fd())
         .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
     let mut place = Location::within(dir);
+    let (fifos, leaves): (Vec<_>, Vec<_>) =
+        leaves.into_iter().partition(|leaf| leaf.as_bytes().starts_with(FIFO_PREFIX.as_bytes()));
+    let mut kept = HashSet::new();
     for leaf in leaves {
         place.set_leaf(leaf);
         let Ok(file) = Candidate::open(&place) else { continue };
@@ -227,13 +247,24 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
                 && place.is_named(file.id)
                 && file::unlink_at(place.dir.as_fd(), &place.leaf).is_ok()
         } else {
-            file.geometry().is_ok_and(|geometry| {
+            let id = file.id;
+            let removed = file.geometry().is_ok_and(|geometry| {
                 let condition = Condition::Unused(geometry.participants);
                 file.remove(&place, condition).is_ok_and(|removal| removal == Removal::Done)
-            })
+            });
+            if !removed {
+                kept.extend([fifo_name(id, 0), fifo_name(id, 1)]);
+            }
+            removed
         };
         if gone {
             removed.push(place.name.clone());
+        }
+    }
+    for fifo in fifos {
+        if !kept.contains(&fifo) {
+            // It belongs to an object without a name: whoever has it open goes on, and nobody else can come.
+            let _ = file::unlink_at(place.dir.as_fd(), &fifo);
         }
     }
     removed.sort();

@@ -1,5 +1,6 @@
 //! How an object is made, opened and waited for.
 
+use crate::channel::End;
 use crate::error::Error;
 use crate::handover;
 use crate::segment::create::{Expected, Terms};
@@ -50,8 +51,8 @@ pub(crate) struct Settings {
     pub(crate) wait: Wait,
     /// Only for pipes: one direction instead of two.
     pub(crate) simplex: bool,
-    /// Only for pipes: whether this is the second end.
-    pub(crate) second_end: bool,
+    /// Only for pipes: which end to take.
+    pub(crate) end: End,
     /// Only for pipes: the longest message to be received, in bytes.
     pub(crate) max_message: usize,
 }
@@ -85,7 +86,7 @@ impl<E> Options<E> {
             capacity: None,
             wait: Wait::default(),
             simplex: false,
-            second_end: false,
+            end: End::First,
             max_message: isize::MAX as usize,
         };
         Options { settings, endpoint: PhantomData }

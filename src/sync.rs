@@ -165,6 +165,85 @@ pub(crate) fn store_beside_cas(word: &AtomicU64, value: u64, order: Ordering) {
     word.swap(value, order);
 }
 
+/// Private state of this process behind a lock that lies in shared memory.
+///
+/// The shared lock is what threads wait for. This only makes sure that a peer which scribbles over that lock
+/// cannot lead two of our threads into the same state: the second one is refused. It also knows forks: a child
+/// finds its parent's state, perhaps in the hands of a thread that does not exist there, and begins anew.
+#[cfg(not(loom))]
+pub(crate) struct Exclusive<T> {
+    /// `generation << 1 | entered`: of which process the state is, and whether a thread is inside.
+    word: AtomicU64,
+    state: core::cell::UnsafeCell<T>,
+}
+
+// SAFETY: only one thread at a time gets at the state, through `Entered`.
+#[cfg(not(loom))]
+unsafe impl<T: Send> Sync for Exclusive<T> {}
+
+/// The one thread inside an [`Exclusive`].
+#[cfg(not(loom))]
+pub(crate) struct Entered<'a, T> {
+    exclusive: &'a Exclusive<T>,
+    word: u64,
+}
+
+#[cfg(not(loom))]
+impl<T> Exclusive<T> {
+    pub(crate) fn new(generation: u64, state: T) -> Self {
+        Exclusive { word: AtomicU64::new(generation << 1), state: core::cell::UnsafeCell::new(state) }
+    }
+
+    /// Goes in, as the process `generation`; with `fresh` state if what is here is a parent's. `None` if another
+    /// thread is inside.
+    #[inline]
+    pub(crate) fn enter(&self, generation: u64, fresh: impl FnOnce() -> T) -> Option<Entered<'_, T>> {
+        let (idle, inside) = (generation << 1, generation << 1 | 1);
+        // Acquire: pairs with the Release in `Entered::drop`: the state is as the last thread left it.
+        match self.word.compare_exchange(idle, inside, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Some(Entered { exclusive: self, word: idle }),
+            Err(seen) if seen >> 1 == generation => None,
+            Err(parents) => {
+                self.word.compare_exchange(parents, inside, Ordering::Acquire, Ordering::Relaxed).ok()?;
+                // SAFETY: the exchange let us in alone. What is overwritten is a copy of the parent's state and
+                // may be half changed, so it is not dropped.
+                unsafe { self.state.get().write(fresh()) };
+                Some(Entered { exclusive: self, word: idle })
+            }
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> core::ops::Deref for Entered<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: we are the one thread inside, until this is dropped.
+        unsafe { &*self.exclusive.state.get() }
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> core::ops::DerefMut for Entered<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and this is borrowed exclusively.
+        unsafe { &mut *self.exclusive.state.get() }
+    }
+}
+
+#[cfg(not(loom))]
+impl<T> Drop for Entered<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `enter`. In a child forked meanwhile this leaves the parent's
+        // generation behind, as if nobody had been inside.
+        self.exclusive.word.store(self.word, Ordering::Release);
+    }
+}
+
 /// A place for one `T` that lies in memory another thread or process may be writing.
 ///
 /// Which of the two may touch it is decided by the indices of the ring it belongs to; this type only makes

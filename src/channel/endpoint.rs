@@ -82,6 +82,11 @@ macro_rules! endpoint {
                 self.claim.segment().unlink()
             }
 
+            /// Whether the ring's name has been removed or given to another ring: nobody new will come by it.
+            pub fn is_retired(&self) -> bool {
+                self.claim.segment().is_retired()
+            }
+
             /// Changes how the blocking calls wait.
             pub fn set_wait(&mut self, wait: $crate::Wait) {
                 self.waiter = $crate::wait::Waiter::new(wait);

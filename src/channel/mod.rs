@@ -3,7 +3,9 @@
 pub mod bytes;
 mod endpoint;
 mod error;
-mod role;
+mod pipe;
+pub(crate) mod role;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
+pub use pipe::{Connection, End, Loan, Message, Pipe};

@@ -88,7 +88,7 @@ impl Word {
         let step = if mutated!("lock.count") { 0 } else { ACQUISITION };
         let acquisition = (self.0 & !(ACQUISITION - 1)).wrapping_add(step);
         let flag = if inconsistent { INCONSISTENT } else { 0 };
-        Word(acquisition | flag | (state as u64) << OWNER_BITS | u64::from(owner))
+        Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
     }
 
     #[inline]
@@ -376,7 +376,7 @@ mod tests {
     fn scribbled_words_are_refused() {
         for low in 0..1_u64 << (STATE_BITS + 1) {
             for owner in [0, 1, u64::from(ME), 0xffff] {
-                let raw = 7 * ACQUISITION | low << OWNER_BITS | owner;
+                let raw = (7 * ACQUISITION) | (low << OWNER_BITS) | owner;
                 let lock = LockWord { word: AtomicU64::new(raw) };
                 let legal = Word(raw).state().is_some();
                 match lock.try_lock(ME) {

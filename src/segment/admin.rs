@@ -10,16 +10,27 @@
 //! The retired word is written before the name goes. A remover that is killed in between leaves an object that
 //! says of itself that it is removed; the next opener finishes the job.
 
-use super::create::{is_stale, open_named, read_geometry};
+use super::create::{is_stale, open_named, open_named_for, read_geometry};
 use super::layout::{Geometry, MAGIC, RETIRED_AT};
 use super::name::{Directory, Home, Location};
 use crate::error::Error;
 use crate::sys::file::{self, FileId, Stat};
 use crate::sys::{clock, lock_page};
+use std::collections::HashSet;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What files without a proper name yet are called where the file system makes us.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// What the FIFOs beside named objects are called: see [`fifo_name`].
+const FIFO_PREFIX: &str = ".bell-";
+
+/// The FIFO of one direction of the object in the file with this identity. Not by the object's name, which another
+/// object may have by now.
+pub(super) fn fifo_name(id: FileId, lane: usize) -> CString {
+    CString::new(format!("{FIFO_PREFIX}{:x}-{lane}", id.inode)).unwrap_or_default()
+}
 
 /// Removes the name of an object. Attached processes go on; nobody finds it any more.
 ///
@@ -147,7 +158,13 @@ impl Candidate {
         let retire = self.geometry().is_ok();
         self.set_retired(retire, 1);
         match file::unlink_at(place.dir.as_fd(), &place.leaf) {
-            Ok(()) => Ok(Removal::Done),
+            Ok(()) => {
+                for lane in [0, 1] {
+                    // Mostly there is none. One that cannot be removed is left to `clean`.
+                    let _ = file::unlink_at(place.dir.as_fd(), &fifo_name(self.id, lane));
+                }
+                Ok(Removal::Done)
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Removal::Gone),
             Err(source) => {
                 self.set_retired(retire, 0);
@@ -217,6 +234,9 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     let leaves = file::entries(dir.as_fd())
         .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
     let mut place = Location::within(dir);
+    let (fifos, leaves): (Vec<_>, Vec<_>) =
+        leaves.into_iter().partition(|leaf| leaf.as_bytes().starts_with(FIFO_PREFIX.as_bytes()));
+    let mut kept = HashSet::new();
     for leaf in leaves {
         place.set_leaf(leaf);
         let Ok(file) = Candidate::open(&place) else { continue };
@@ -227,58 +247,42 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
                 && place.is_named(file.id)
                 && file::unlink_at(place.dir.as_fd(), &place.leaf).is_ok()
         } else {
-            file.geometry().is_ok_and(|geometry| {
+            let id = file.id;
+            let removed = file.geometry().is_ok_and(|geometry| {
                 let condition = Condition::Unused(geometry.participants);
                 file.remove(&place, condition).is_ok_and(|removal| removal == Removal::Done)
-            })
+            });
+            if !removed {
+                kept.extend([fifo_name(id, 0), fifo_name(id, 1)]);
+            }
+            removed
         };
         if gone {
             removed.push(place.name.clone());
+        }
+    }
+    for fifo in fifos {
+        if !kept.contains(&fifo) {
+            // It belongs to an object without a name: whoever has it open goes on, and nobody else can come.
+            let _ = file::unlink_at(place.dir.as_fd(), &fifo);
         }
     }
     removed.sort();
     Ok(removed)
 }
 
-/// A name in the default directory.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) geometry: Result<Geometry, Error>,
-    pub(crate) attached: bool,
-}
-
-/// Everything in the default directory, by name.
-pub(crate) fn list() -> Result<Vec<Found>, Error> {
-    match Directory::default_place(false)? {
-        Some(dir) => list_in(dir),
-        None => Ok(Vec::new()),
-    }
-}
-
-/// The same for any directory.
-pub(crate) fn list_in(dir: Directory) -> Result<Vec<Found>, Error> {
-    let mut found = Vec::new();
+/// Every name in the default directory that could be an object's, in order.
+pub(crate) fn names() -> Result<Vec<String>, Error> {
+    let Some(dir) = Directory::default_place(false)? else { return Ok(Vec::new()) };
     let leaves = file::entries(dir.as_fd())
         .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
-    let mut place = Location::within(dir);
-    for leaf in leaves {
-        if leaf.as_bytes().starts_with(b".") {
-            continue;
-        }
-        place.set_leaf(leaf);
-        let name = place.name.clone();
-        let opened =
-            Candidate::open(&place).and_then(|file| file.geometry().map(|geometry| (file, geometry)));
-        found.push(match opened {
-            Ok((file, geometry)) => {
-                let attached = lock_page::is_any_held(file.fd.as_fd(), geometry.participants).unwrap_or(true);
-                Found { name, geometry: Ok(geometry), attached }
-            }
-            Err(Error::NotFound { .. }) => continue,
-            Err(error) => Found { name, geometry: Err(error), attached: false },
-        });
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    let mut names: Vec<String> = leaves.into_iter().filter_map(|leaf| leaf.into_string().ok()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    Ok(names)
+}
+
+/// Opens a file by name to look at it; nothing is claimed and nothing can be changed through it.
+pub(crate) fn open_to_look(name: &str) -> Result<OwnedFd, Error> {
+    open_named_for(&Location::find(name, false)?, libc::O_RDONLY)
 }

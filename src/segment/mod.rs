@@ -22,6 +22,7 @@ use crate::sys::fork::Generation;
 use crate::sys::identity::ProcessId;
 use crate::sys::lock_page;
 use crate::sys::memory::Mapping;
+use crate::sys::socket::Fifo;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use layout::{Geometry, Row};
@@ -168,6 +169,17 @@ impl Segment {
         }
     }
 
+    /// The FIFO beside a named segment for one direction of its object; made if it is not there.
+    pub(crate) fn fifo(&self, lane: usize) -> Result<Fifo, Error> {
+        let failed = |source| Error::Os { action: "find the directory of the object", source };
+        let home =
+            self.home.as_ref().ok_or(Error::Unsupported { what: "a FIFO beside an anonymous object" })?;
+        let place = home.find().map_err(failed)?;
+        let stat = Stat::of(self.fd.as_fd()).map_err(failed)?;
+        // Whoever may open the object may open its FIFO.
+        Fifo::open(place.dir.as_fd(), &admin::fifo_name(self.id, lane), stat.mode() & 0o666, stat.owner())
+    }
+
     pub(crate) fn row(&self, index: u16) -> &Row {
         assert!((1..=self.geometry.participants).contains(&index), "no such participant index");
         let at = layout::ROWS_AT as usize + (usize::from(index) - 1) * size_of::<Row>();
@@ -183,12 +195,13 @@ impl Segment {
         (1..=self.geometry.participants).contains(&index).then(|| self.row(index))?.describe()
     }
 
-    /// The word that tells attached handles that the name is gone.
-    pub(crate) fn retired(&self) -> &AtomicU32 {
+    /// Whether the name has been removed or given to another segment.
+    pub(crate) fn is_retired(&self) -> bool {
         // SAFETY: the first page is always mapped.
         let word = unsafe { self.map.base().add(layout::RETIRED_AT as usize) };
         // SAFETY: an aligned atomic, right behind the header.
-        unsafe { word.cast().as_ref() }
+        let word: &AtomicU32 = unsafe { word.cast().as_ref() };
+        word.load(Ordering::Relaxed) != 0
     }
 
     /// The memory descriptor, if it is still the one we opened.

@@ -10,3 +10,4 @@ pub(crate) mod lock_page;
 pub(crate) mod membarrier;
 pub(crate) mod memory;
 mod own_page;
+pub(crate) mod socket;

@@ -1,0 +1,515 @@
+//! The receiving side of a connection.
+
+use super::connection::Connection;
+use super::layout::Lane;
+use super::stream::{PREFIX, Partial, Step, judge};
+use crate::channel::bytes::{append, in_place};
+use crate::channel::{RecvError, SendError};
+use crate::error::Corrupt;
+use crate::lock::{Grant, Held, State};
+use crate::ring::ReadError;
+use crate::ring::bytes::{Reader, Record, Ring};
+use crate::sync::{Entered, Ordering};
+use crate::wait::{Deadline, TimedOut, Wait, Waiter};
+use core::cell::RefCell;
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::time::Duration;
+
+/// What this process keeps for receiving; touched only under the lane's receive lock.
+#[derive(Debug)]
+pub(super) struct ReceiveState {
+    /// `None` until the first receive, and in a forked child.
+    reader: Option<Reader>,
+    waiter: Waiter,
+    /// The message whose pieces are coming in. While there is one, this process keeps the receive lock.
+    partial: Option<Partial>,
+}
+
+impl ReceiveState {
+    pub(super) fn new(wait: Wait) -> Self {
+        ReceiveState { reader: None, waiter: Waiter::new(wait), partial: None }
+    }
+}
+
+/// The right to receive, for one message.
+struct Turn<'a> {
+    connection: &'a Connection,
+    lane: &'a Lane,
+    ring: Ring,
+    state: ManuallyDrop<Entered<'a, ReceiveState>>,
+    held: ManuallyDrop<Held>,
+    generation: u64,
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let midway = self.state.partial.is_some();
+        // SAFETY: taken here only, in the drop of the whole.
+        let (state, held) =
+            unsafe { (ManuallyDrop::take(&mut self.state), ManuallyDrop::take(&mut self.held)) };
+        // The state first: whoever gets the lock next must find it free.
+        drop(state);
+        if self.connection.generation() != self.generation {
+            return;
+        }
+        let (gate, barrier) = (&self.lane.recv_lock, self.connection.barrier);
+        if midway { gate.park(held, barrier) } else { gate.unlock(held, barrier) }
+    }
+}
+
+/// What a look into the ring brought.
+enum Found {
+    /// A whole message, still in the ring.
+    Record(Record),
+    /// A whole message, put together from its pieces.
+    Assembled(Vec<u8>),
+    /// Nothing now.
+    Nothing,
+}
+
+impl Connection {
+    /// Receives a message, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] if nothing is left and nobody who could send more; [`RecvError::NotReadable`];
+    /// others of [`RecvError`].
+    pub fn recv(&self) -> Result<Vec<u8>, RecvError> {
+        self.recv_deadline(Deadline::NEVER)
+    }
+
+    /// Receives a message if one is there. Of a message in pieces it takes what is there, and
+    /// [`Empty`](RecvError::Empty) then means "not all yet".
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] if none is there, or somebody else is receiving; else as [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Vec<u8>, RecvError> {
+        match self.recv_deadline(Deadline::NOW) {
+            Err(RecvError::Timeout) => Err(RecvError::Empty),
+            result => result,
+        }
+    }
+
+    /// Receives a message, waiting at most `timeout` for it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), or [`RecvError::Timeout`]. If a message in pieces has begun to arrive, this
+    /// connection keeps its place: the next call goes on with it.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
+        self.recv_deadline(Deadline::after(timeout))
+    }
+
+    /// Receives a message, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_deadline(&self, deadline: Deadline) -> Result<Vec<u8>, RecvError> {
+        let mut message = Vec::new();
+        self.recv_into(&mut message, deadline)?;
+        Ok(message)
+    }
+
+    /// Receives a message into `buffer`, which it replaces, and says how long it is: without allocating if the
+    /// buffer is large enough. With [`Deadline::NEVER`] waits as long as it takes.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout); `buffer` stays as it is.
+    pub fn recv_into(&self, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvError> {
+        let (mut turn, found) = self.await_message(deadline)?;
+        match found {
+            Found::Record(record) => {
+                let max = self.max_message;
+                let fits = record.len() <= max;
+                if fits {
+                    buffer.clear();
+                    append(turn.reader()?, &record, 0, buffer);
+                }
+                turn.release(&record)?;
+                if fits { Ok(record.len()) } else { Err(RecvError::TooLong { max: max as u64 }) }
+            }
+            Found::Assembled(message) => {
+                *buffer = message;
+                Ok(buffer.len())
+            }
+            Found::Nothing => Err(RecvError::Empty),
+        }
+    }
+
+    /// Receives a message without copying it: the result lends it out where it lies, and gives the space back
+    /// when it is dropped. While it lives, nobody else can receive from this end. (A message that came in
+    /// pieces, or from a peer that is not trusted, is a copy.)
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_ref(&self) -> Result<Message<'_>, RecvError> {
+        self.recv_ref_deadline(Deadline::NEVER)
+    }
+
+    /// The same, waiting only until `deadline`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_ref_deadline(&self, deadline: Deadline) -> Result<Message<'_>, RecvError> {
+        let (mut turn, found) = self.await_message(deadline)?;
+        let content = match found {
+            Found::Record(record) if record.len() > self.max_message => {
+                turn.release(&record)?;
+                return Err(RecvError::TooLong { max: self.max_message as u64 });
+            }
+            Found::Record(record) if self.trusted => Content::Shared { turn, record },
+            Found::Record(record) => {
+                let mut copy = Vec::new();
+                append(turn.reader()?, &record, 0, &mut copy);
+                turn.release(&record)?;
+                Content::Private(copy)
+            }
+            Found::Assembled(message) => Content::Private(message),
+            Found::Nothing => return Err(RecvError::Empty),
+        };
+        Ok(Message { content })
+    }
+
+    /// Whether [`recv`](Self::recv) has something to say: waits at most `timeout` for a message, or the first
+    /// piece of one, or the end of the stream. Takes nothing. Of several processes that are told so, one gets
+    /// the message.
+    ///
+    /// # Errors
+    /// [`RecvError::NotReadable`].
+    pub fn poll(&self, timeout: Duration) -> Result<bool, RecvError> {
+        let (lane, _) = self.incoming().ok_or(RecvError::NotReadable)?;
+        let deadline = Deadline::after(timeout);
+        let mut waiter = Waiter::new(self.wait);
+        match self.await_item(lane, &mut waiter, deadline) {
+            Err(RecvError::Timeout) => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    /// Waits for a message and for the turn to take it.
+    fn await_message(&self, deadline: Deadline) -> Result<(Turn<'_>, Found), RecvError> {
+        let (lane, ring) = self.incoming().ok_or(RecvError::NotReadable)?;
+        let mut closed = false;
+        loop {
+            let Some(mut turn) = self.turn_to_receive(lane, ring, deadline)? else { continue };
+            match turn.look(deadline)? {
+                Found::Nothing if closed => return Err(RecvError::Closed),
+                Found::Nothing => {
+                    self.settle(lane);
+                    let mut waiter = turn.state.waiter;
+                    drop(turn);
+                    // Whoever sees that all senders are gone sees all they sent, but only by looking again.
+                    closed = self.await_item(lane, &mut waiter, deadline)?;
+                }
+                found => return Ok((turn, found)),
+            }
+        }
+    }
+
+    /// Takes the receive lock and makes everything ready behind it. `None` after waiting for another connection
+    /// of this process, which is in the middle of a message: try again.
+    #[inline]
+    fn turn_to_receive<'a>(
+        &'a self,
+        lane: &'a Lane,
+        ring: Ring,
+        deadline: Deadline,
+    ) -> Result<Option<Turn<'a>>, RecvError> {
+        let me = self.me().map_err(RecvError::Attach)?;
+        let held = self.lock(&lane.recv_lock, me, deadline).map_err(from_lock)?;
+        let generation = self.generation();
+        let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.wait)) else {
+            return Err(RecvError::Corrupt(Corrupt { field: "receive lock", found: 0, limit: 0 }));
+        };
+        if held.grant() == Grant::Resumed && state.partial.is_none() {
+            drop(state);
+            self.leave_to_the_other(lane, held, deadline)?;
+            return Ok(None);
+        }
+        let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
+        let mut turn = Turn { connection: self, lane, ring, state, held, generation };
+        turn.prepare()?;
+        Ok(Some(turn))
+    }
+
+    /// Puts back a lock that another connection of this process keeps, and waits until it goes on.
+    #[cold]
+    fn leave_to_the_other(&self, lane: &Lane, held: Held, deadline: Deadline) -> Result<(), RecvError> {
+        let gate = &lane.recv_lock;
+        gate.park(held, self.barrier);
+        let parked = gate.word().read();
+        let attempt = || (gate.word().read() != parked).then_some(());
+        let mut waiter = Waiter::new(self.wait);
+        let waited = waiter.wait(gate.waiting(), self.barrier, deadline, attempt, || None, || false);
+        waited.map_err(|TimedOut| RecvError::Timeout)
+    }
+
+    /// Waits until something lies in the ring (`false`) or nobody is left to send (`true`).
+    fn await_item(&self, lane: &Lane, waiter: &mut Waiter, deadline: Deadline) -> Result<bool, RecvError> {
+        let has_item = || {
+            let counts = lane.header.counts();
+            counts.written_bytes != counts.read_bytes
+        };
+        let attempt = || {
+            if has_item() { Some(false) } else { self.peers_are_gone_by_sign().then_some(true) }
+        };
+        let patrol = || self.peers_are_gone().then_some(true);
+        waiter
+            .wait(&lane.items, self.barrier, deadline, attempt, patrol, has_item)
+            .map_err(|TimedOut| RecvError::Timeout)
+    }
+
+    /// Gives up a message of which some pieces have come: nobody can go on with it.
+    pub(super) fn give_up_midway(&mut self) {
+        let Some((lane, _)) = self.incoming() else { return };
+        let generation = self.generation();
+        let Some(mut state) = self.receiver.enter(generation, || ReceiveState::new(self.wait)) else {
+            return;
+        };
+        if state.partial.take().is_none() {
+            return;
+        }
+        drop(state);
+        if let Ok(me) = self.me()
+            && let Ok(held) = lane.recv_lock.try_lock(me)
+        {
+            lane.recv_lock.unlock(held, self.barrier);
+        }
+    }
+}
+
+/// What taking a lock can say, on this side.
+fn from_lock(error: SendError) -> RecvError {
+    match error {
+        SendError::Corrupt(corrupt) => RecvError::Corrupt(corrupt),
+        SendError::Attach(error) => RecvError::Attach(error),
+        _ => RecvError::Timeout,
+    }
+}
+
+impl Turn<'_> {
+    #[inline]
+    fn reader(&mut self) -> Result<&mut Reader, RecvError> {
+        // `prepare` has put it there.
+        self.state.reader.as_mut().ok_or(RecvError::Empty)
+    }
+
+    #[inline]
+    fn prepare(&mut self) -> Result<(), RecvError> {
+        match &mut self.state.reader {
+            // SAFETY: we hold the receive lock until this turn ends, and whoever held it before has unlocked
+            // it, or died, before we took it.
+            Some(reader) => unsafe { reader.reload() }.map_err(RecvError::Corrupt),
+            empty => {
+                // SAFETY: as above.
+                *empty = Some(unsafe { Reader::attach(self.ring) }.map_err(RecvError::Corrupt)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks for a message: one that is whole, or one in pieces, for which it waits once it has begun.
+    #[inline]
+    fn look(&mut self, deadline: Deadline) -> Result<Found, RecvError> {
+        loop {
+            let record = match self.reader()?.peek() {
+                Ok(record) => record,
+                Err(ReadError::Corrupt(corrupt)) => return Err(RecvError::Corrupt(corrupt)),
+                Err(ReadError::Empty) if self.state.partial.is_none() => return Ok(Found::Nothing),
+                Err(ReadError::Empty) => {
+                    self.await_piece(deadline)?;
+                    continue;
+                }
+            };
+            if self.state.partial.is_none() && judge(record.tag(), None) == Step::Whole {
+                return Ok(Found::Record(record));
+            }
+            if let Some(message) = self.take_piece(&record)? {
+                return Ok(Found::Assembled(message));
+            }
+        }
+    }
+
+    /// Deals with a record that is not simply a message; the message it completes, if it does.
+    #[cold]
+    fn take_piece(&mut self, record: &Record) -> Result<Option<Vec<u8>>, RecvError> {
+        let step = judge(record.tag(), self.state.partial.as_ref());
+        let last = match step {
+            // A new message while one is unfinished: that one's sender broke off without a word.
+            Step::Whole => {
+                self.state.partial = None;
+                return Ok(None); // the record is still there and comes next
+            }
+            Step::Begin => {
+                self.begin(record)?;
+                false
+            }
+            Step::Continue { last } => {
+                self.add(record, 0)?;
+                last
+            }
+            Step::Abort => {
+                self.state.partial = None;
+                false
+            }
+            Step::Drop => false,
+        };
+        self.release(record)?;
+        if !last {
+            return Ok(None);
+        }
+        match self.state.partial.take() {
+            Some(partial) if !partial.skipped => Ok(Some(partial.bytes)),
+            _ => Err(RecvError::TooLong { max: self.connection.max_message as u64 }),
+        }
+    }
+
+    fn begin(&mut self, record: &Record) -> Result<(), RecvError> {
+        let mut prefix = [0; PREFIX];
+        let announced = match self.reader()?.copy_out(record, 0, &mut prefix) {
+            PREFIX => u64::from_le_bytes(prefix),
+            _ => 0,
+        };
+        // The announced length only saves copying: a peer that lies about it gains a bounded reservation.
+        const MAX_TRUST: u64 = 1 << 26;
+        let trusted = if self.connection.trusted { u64::MAX } else { MAX_TRUST };
+        let expected = announced.min(trusted).min(self.connection.max_message as u64);
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX)).is_err() {
+            bytes = Vec::new(); // it may yet fit as it grows; if not, `add` skips it
+        }
+        self.state.partial = Some(Partial::new(record.tag(), bytes));
+        self.add(record, PREFIX)
+    }
+
+    /// Adds a record's payload, from byte `from` on, to the message in progress.
+    fn add(&mut self, record: &Record, from: usize) -> Result<(), RecvError> {
+        let max = self.connection.max_message as u64;
+        let ReceiveState { reader, partial, .. } = &mut **self.state;
+        let (Some(reader), Some(partial)) = (reader, partial) else { return Ok(()) };
+        let len = record.len().saturating_sub(from);
+        partial.received += len as u64;
+        if partial.received > max || (!partial.skipped && partial.bytes.try_reserve(len).is_err()) {
+            partial.skipped = true;
+            partial.bytes = Vec::new();
+        }
+        if !partial.skipped {
+            append(reader, record, from, &mut partial.bytes);
+        }
+        Ok(())
+    }
+
+    /// Waits, with the lock held, for the next piece of the message in progress, or drops that message if none
+    /// will come.
+    #[cold]
+    fn await_piece(&mut self, deadline: Deadline) -> Result<(), RecvError> {
+        let (connection, lane) = (self.connection, self.lane);
+        let state = &mut **self.state;
+        let Some(reader) = &mut state.reader else { return Err(RecvError::Empty) };
+        let mut waiter = state.waiter;
+        let reader = RefCell::new(reader);
+        let has_piece = || !matches!(reader.borrow_mut().peek(), Err(ReadError::Empty));
+        let attempt = || if has_piece() { Some(true) } else { abandoned(lane, has_piece) };
+        let patrol = || {
+            let dead = sender_is_dead(connection, lane) || connection.peers_are_gone();
+            // Whoever sees the sender dead sees all it sent, but only by looking again.
+            if dead { Some(has_piece()) } else { None }
+        };
+        let waited = waiter.wait(&lane.items, connection.barrier, deadline, attempt, patrol, || false);
+        state.waiter = waiter;
+        match waited {
+            Ok(true) => Ok(()),
+            Ok(false) => self.drop_unfinished(),
+            Err(TimedOut) => Err(RecvError::Timeout),
+        }
+    }
+
+    /// Drops the message in progress. If others can send on, that is all: to them it never was a message.
+    fn drop_unfinished(&mut self) -> Result<(), RecvError> {
+        let received = self.state.partial.take().map_or(0, |partial| partial.received);
+        if self.connection.peers_are_gone() { Err(RecvError::Torn { received }) } else { Ok(()) }
+    }
+
+    /// Gives a record's space back and wakes a sender.
+    #[inline]
+    fn release(&mut self, record: &Record) -> Result<(), RecvError> {
+        let reader = self.reader()?;
+        reader.advance(record);
+        reader.release();
+        let left_empty = reader.seen() == 0;
+        self.lane.space.wake(1, self.connection.barrier);
+        if left_empty {
+            self.connection.settle(self.lane);
+        }
+        Ok(())
+    }
+}
+
+/// `Some(false)` if the message in progress was left unfinished by a sender that lives: it timed out and found
+/// no space to say so.
+fn abandoned(lane: &Lane, has_piece: impl Fn() -> bool) -> Option<bool> {
+    // Acquire, inside `read`: pairs with the unlocking; who finds the lock free sees all its holder sent.
+    let free = lane.sending.lock.word().read().state() == Some(State::Free);
+    if free && lane.sending.open_id.load(Ordering::Acquire) != 0 { Some(has_piece()) } else { None }
+}
+
+/// Whether whoever was sending has died: nobody else will finish its message.
+fn sender_is_dead(connection: &Connection, lane: &Lane) -> bool {
+    // The word first, the question after it.
+    let word = lane.sending.lock.word().read();
+    match word.state() {
+        Some(State::Held) => {
+            let owner = word.owner();
+            connection.me().is_ok_and(|me| me != owner) && connection.segment().is_dead(owner)
+        }
+        Some(State::Died) => true,
+        _ => false,
+    }
+}
+
+/// A message received without copying; see [`Connection::recv_ref`].
+pub struct Message<'a> {
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    /// In the ring; released on drop.
+    Shared { turn: Turn<'a>, record: Record },
+    /// Here.
+    Private(Vec<u8>),
+}
+
+impl Deref for Message<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.content {
+            Content::Shared { turn, record } => match &turn.state.reader {
+                // SAFETY: the record is held until this is dropped, and the peers are trusted not to write it.
+                Some(reader) => unsafe { in_place(reader, record) },
+                None => &[],
+            },
+            Content::Private(message) => message,
+        }
+    }
+}
+
+impl Drop for Message<'_> {
+    fn drop(&mut self) {
+        if let Content::Shared { turn, record } = &mut self.content
+            && turn.connection.generation() == turn.generation
+        {
+            let record = *record;
+            // Fails only if there is no reader, and then there was no record.
+            let _ = turn.release(&record);
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,437 @@
+//! The sending side of a connection.
+
+use super::connection::Connection;
+use super::layout::Lane;
+use super::stream::{self, ABORT, FIRST, LAST, PREFIX, WHOLE};
+use crate::channel::SendError;
+use crate::error::Corrupt;
+use crate::lock::{Gate, Held, LockFailed};
+use crate::ring::WriteError;
+use crate::ring::bytes::{RECORD_HEADER, Reservation, Ring, Writer, footprint};
+use crate::sync::{Entered, Ordering};
+use crate::sys::clock;
+use crate::wait::{Deadline, TimedOut, Wait, Waiter};
+use core::convert::Infallible;
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::time::Duration;
+
+/// What this process keeps for sending; touched only under the lane's send lock.
+#[derive(Debug)]
+pub(super) struct SendState {
+    /// `None` until the first send, and in a forked child.
+    writer: Option<Writer>,
+    waiter: Waiter,
+    /// When we last asked the kernel whether anybody is left to receive, on the coarse clock.
+    asked_at: u64,
+    /// Where loans are written while the peer is not trusted.
+    scratch: Vec<u8>,
+}
+
+impl SendState {
+    pub(super) fn new(wait: Wait) -> Self {
+        SendState { writer: None, waiter: Waiter::new(wait), asked_at: 0, scratch: Vec::new() }
+    }
+}
+
+/// The right to send, for one message.
+struct Turn<'a> {
+    connection: &'a Connection,
+    lane: &'a Lane,
+    ring: Ring,
+    state: ManuallyDrop<Entered<'a, SendState>>,
+    held: ManuallyDrop<Held>,
+    generation: u64,
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: taken here only, in the drop of the whole.
+        let (state, held) =
+            unsafe { (ManuallyDrop::take(&mut self.state), ManuallyDrop::take(&mut self.held)) };
+        // The state first: whoever gets the lock next must find it free.
+        drop(state);
+        if self.connection.generation() == self.generation {
+            self.lane.sending.lock.unlock(held, self.connection.barrier);
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a message, waiting for space as long as it takes. A message larger than about half of
+    /// [`capacity`](Self::capacity) is sent in pieces, while somebody receives it.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if nobody is left to receive; [`SendError::NotWritable`]; others of [`SendError`].
+    #[inline]
+    pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
+        self.send_deadline(message, Deadline::NEVER)
+    }
+
+    /// Sends a message if that needs no waiting.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if there is no space now or somebody else is sending; [`SendError::TooLarge`] if it
+    /// would have to be sent in pieces, which always waits; else as [`send`](Self::send).
+    pub fn try_send(&self, message: &[u8]) -> Result<(), SendError> {
+        let (_, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
+        let (len, max) = (message.len() as u64, whole_max(ring) as u64);
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        match self.send_deadline(message, Deadline::NOW) {
+            Err(SendError::Timeout) => Err(SendError::Full),
+            result => result,
+        }
+    }
+
+    /// Sends a message, waiting at most `timeout` for space and for others to finish sending.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), or [`SendError::Timeout`]: nothing of the message will be received.
+    pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.send_deadline(message, Deadline::after(timeout))
+    }
+
+    /// Sends a message, waiting until `deadline` for space and for others to finish sending.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), or [`SendError::Timeout`]: nothing of the message will be received.
+    #[inline]
+    pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let (lane, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
+        if message.len() > whole_max(ring) {
+            return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(message, deadline);
+        }
+        loop {
+            let mut turn = self.turn_to_send(lane, ring, deadline)?;
+            match turn.writer()?.push(message, stream::tag(WHOLE, 0)) {
+                Ok(()) => {
+                    turn.announce();
+                    return Ok(());
+                }
+                // Nobody is kept from sending by one who waits for space: a smaller message may fit.
+                Err(WriteError::Full) => turn.leave_and_await_space(message.len(), deadline)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Space for a message of up to `len` bytes, to be written in place and committed. While the loan lives,
+    /// nobody else can send from this end.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] for more than about half of [`capacity`](Self::capacity): such messages are not
+    /// contiguous anywhere, [`send`](Self::send) them. Else as [`send`](Self::send).
+    pub fn reserve(&self, len: usize) -> Result<Loan<'_>, SendError> {
+        self.reserve_deadline(len, Deadline::NEVER)
+    }
+
+    /// The same, waiting only until `deadline` for space and for others to finish sending.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), or [`SendError::Timeout`].
+    pub fn reserve_deadline(&self, len: usize, deadline: Deadline) -> Result<Loan<'_>, SendError> {
+        let (lane, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
+        if len > whole_max(ring) {
+            return Err(SendError::TooLarge { len: len as u64, max: whole_max(ring) as u64 });
+        }
+        loop {
+            let mut turn = self.turn_to_send(lane, ring, deadline)?;
+            match turn.writer()?.reserve(len) {
+                Ok(reservation) => return Ok(Loan::of(turn, reservation)),
+                Err(WriteError::Full) => turn.leave_and_await_space(len, deadline)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes the send lock and makes everything ready behind it: the indices as the last holder left them, a
+    /// message that somebody left unfinished ended, and somebody there to receive.
+    #[inline]
+    fn turn_to_send<'a>(
+        &'a self,
+        lane: &'a Lane,
+        ring: Ring,
+        deadline: Deadline,
+    ) -> Result<Turn<'a>, SendError> {
+        let me = self.me().map_err(SendError::Attach)?;
+        let held = self.lock(&lane.sending.lock, me, deadline)?;
+        let generation = self.generation();
+        let Some(state) = self.sender.enter(generation, || SendState::new(self.wait)) else {
+            // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
+            // unlocked, because it is not ours.
+            return Err(SendError::Corrupt(Corrupt { field: "send lock", found: 0, limit: 0 }));
+        };
+        let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
+        let mut turn = Turn { connection: self, lane, ring, state, held, generation };
+        turn.prepare(deadline)?;
+        Ok(turn)
+    }
+
+    /// Takes a gate, taking it over from a dead holder. What the locks of a pipe protect needs no repair of the
+    /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word.
+    #[inline]
+    pub(super) fn lock(&self, gate: &Gate, me: u16, deadline: Deadline) -> Result<Held, SendError> {
+        let held = match gate.try_lock(me) {
+            Ok(held) => held,
+            Err(_) => self.lock_slowly(gate, me, deadline)?,
+        };
+        Ok(if held.inconsistent() { gate.recovered(held) } else { held })
+    }
+
+    #[cold]
+    fn lock_slowly(&self, gate: &Gate, me: u16, deadline: Deadline) -> Result<Held, SendError> {
+        let mut waiter = Waiter::new(self.wait);
+        let dead = |index| self.segment().is_dead(index);
+        let never = || None::<Infallible>;
+        gate.lock(me, &mut waiter, self.barrier, deadline, dead, never).map_err(|failure| match failure {
+            LockFailed::TimedOut => SendError::Timeout,
+            LockFailed::NotRecoverable => corrupt_lock(0),
+            LockFailed::Corrupt(word) => corrupt_lock(word),
+            LockFailed::Interrupted(never) => match never {},
+        })
+    }
+}
+
+fn corrupt_lock(found: u64) -> SendError {
+    SendError::Corrupt(Corrupt { field: "lock word", found, limit: 0 })
+}
+
+/// The longest message that travels whole: it must leave space for others to be on their way.
+fn whole_max(ring: Ring) -> usize {
+    ring.max_len().min(ring.region().size() / 2) as usize
+}
+
+/// The payload of a piece: small enough that one is copied in while another is copied out.
+fn piece_max(ring: Ring) -> usize {
+    (ring.region().size() / 4 - RECORD_HEADER) as usize
+}
+
+impl<'a> Turn<'a> {
+    #[inline]
+    fn writer(&mut self) -> Result<&mut Writer, SendError> {
+        // `prepare` has put it there.
+        self.state.writer.as_mut().ok_or(SendError::Full)
+    }
+
+    #[inline]
+    fn prepare(&mut self, deadline: Deadline) -> Result<(), SendError> {
+        match &mut self.state.writer {
+            // SAFETY: we hold the send lock until this turn ends, and whoever held it before has unlocked it,
+            // or died, before we took it.
+            Some(writer) => unsafe { writer.reload() }.map_err(SendError::Corrupt)?,
+            // SAFETY: as above.
+            empty => *empty = Some(unsafe { Writer::attach(self.ring) }.map_err(SendError::Corrupt)?),
+        }
+        // Asking the kernel each time would cost more than all the rest. The coarse clock ticks every few
+        // milliseconds: whoever sends more rarely than that asks each time.
+        let now = clock::coarse();
+        if (now != self.state.asked_at && self.connection.peers_are_gone())
+            || self.connection.peers_are_gone_by_sign()
+        {
+            return Err(SendError::Closed);
+        }
+        self.state.asked_at = now;
+        // Relaxed: moved under the lock we hold.
+        match self.lane.sending.open_id.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            open => self.end_unfinished(open, deadline),
+        }
+    }
+
+    /// Tells receivers that the message `id`, whose sender died or gave up, will not be finished.
+    #[cold]
+    fn end_unfinished(&mut self, id: u64, deadline: Deadline) -> Result<(), SendError> {
+        self.push_piece(&[], &[], stream::tag(ABORT, id), deadline)?;
+        self.lane.sending.open_id.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn send_in_pieces(mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let sending = &self.lane.sending;
+        let id = sending.last_id.load(Ordering::Relaxed).wrapping_add(1) & 0xff_ffff;
+        let id = id.max(1);
+        sending.last_id.store(id, Ordering::Relaxed);
+        // Before the first piece: from here on until the last one is there, our successor ends this message.
+        sending.open_id.store(id, Ordering::Release);
+        let piece_max = piece_max(self.ring);
+        let mut rest = message;
+        let prefix = (message.len() as u64).to_le_bytes();
+        let mut prefix: &[u8] = &prefix;
+        let mut flags = FIRST;
+        loop {
+            let (piece, after) = rest.split_at(rest.len().min(piece_max - prefix.len()));
+            flags |= if after.is_empty() { LAST } else { 0 };
+            if let Err(error) = self.push_piece(prefix, piece, stream::tag(flags, id), deadline) {
+                // What has been sent must not be taken for a message. If there is no space to say so, the next
+                // sender does, or the receiver finds it out.
+                let _ = self.end_unfinished(id, Deadline::NOW);
+                return Err(error);
+            }
+            if after.is_empty() {
+                // Release: pairs with the Acquire in `Connection::is_abandoned`; the last piece comes before.
+                self.lane.sending.open_id.store(0, Ordering::Release);
+                return Ok(());
+            }
+            (rest, prefix, flags) = (after, &[], 0);
+        }
+    }
+
+    /// Sends one record, waiting for space with the lock held: the pieces of a message stay together.
+    fn push_piece(
+        &mut self,
+        head: &[u8],
+        body: &[u8],
+        tag: u32,
+        deadline: Deadline,
+    ) -> Result<(), SendError> {
+        let len = head.len() + body.len();
+        let reservation = match self.writer()?.reserve(len) {
+            Err(WriteError::Full) => {
+                let mut waiter = self.state.waiter;
+                let waited = self.await_space(&mut waiter, len, deadline);
+                self.state.waiter = waiter;
+                waited?;
+                self.writer()?.reserve(len)?
+            }
+            result => result?,
+        };
+        let writer = self.writer()?;
+        writer.fill(&reservation, 0, head);
+        writer.fill(&reservation, head.len(), body);
+        writer.commit(reservation, len, tag);
+        self.announce();
+        Ok(())
+    }
+
+    /// Ends the turn and waits until a message of `len` bytes would fit.
+    #[cold]
+    fn leave_and_await_space(self, len: usize, deadline: Deadline) -> Result<(), SendError> {
+        let (connection, lane, ring) = (self.connection, self.lane, self.ring);
+        let mut waiter = self.state.waiter;
+        drop(self);
+        await_space(connection, lane, ring, &mut waiter, len, deadline)
+    }
+
+    fn await_space(&self, waiter: &mut Waiter, len: usize, deadline: Deadline) -> Result<(), SendError> {
+        await_space(self.connection, self.lane, self.ring, waiter, len, deadline)
+    }
+
+    /// Wakes a receiver.
+    #[inline]
+    fn announce(&self) {
+        self.lane.items.wake(1, self.connection.barrier);
+        self.connection.ring(self.lane);
+    }
+}
+
+/// Waits until the ring has, or just had, space for a record of `len` bytes.
+fn await_space(
+    connection: &Connection,
+    lane: &Lane,
+    ring: Ring,
+    waiter: &mut Waiter,
+    len: usize,
+    deadline: Deadline,
+) -> Result<(), SendError> {
+    let size = ring.region().size();
+    let needed = footprint(len as u64);
+    let has_space = || {
+        let counts = lane.header.counts();
+        // Nonsense in the indices is for whoever holds the lock to find.
+        counts.written_bytes.wrapping_sub(counts.read_bytes).wrapping_add(needed) <= size
+            || counts.written_bytes.wrapping_sub(counts.read_bytes) > size
+    };
+    let attempt = || {
+        if has_space() {
+            Some(Ok(()))
+        } else {
+            connection.peers_are_gone_by_sign().then_some(Err(SendError::Closed))
+        }
+    };
+    let patrol = || connection.peers_are_gone().then_some(Err(SendError::Closed));
+    match waiter.wait(&lane.space, connection.barrier, deadline, attempt, patrol, has_space) {
+        Ok(result) => result,
+        Err(TimedOut) => Err(SendError::Timeout),
+    }
+}
+
+/// Space for a message, to be written in place; see [`Connection::reserve`].
+#[must_use = "reserved space becomes a message only when it is committed"]
+pub struct Loan<'a> {
+    turn: Turn<'a>,
+    reservation: Reservation,
+}
+
+impl<'a> Loan<'a> {
+    fn of(mut turn: Turn<'a>, reservation: Reservation) -> Self {
+        if !turn.connection.trusted {
+            let scratch = &mut turn.state.scratch;
+            scratch.clear();
+            scratch.resize(reservation.len(), 0);
+        }
+        Loan { turn, reservation }
+    }
+
+    /// Sends all of it as one message. In a process forked meanwhile it does nothing.
+    pub fn commit(self) {
+        let len = self.reservation.len();
+        self.commit_len(len);
+    }
+
+    /// Sends the first `len` bytes as one message; all of them if there are not so many. In a process forked
+    /// meanwhile it does nothing.
+    pub fn commit_len(self, len: usize) {
+        let Loan { mut turn, reservation } = self;
+        if turn.connection.generation() != turn.generation {
+            return;
+        }
+        let len = len.min(reservation.len());
+        let trusted = turn.connection.trusted;
+        let state = &mut **turn.state;
+        let Some(writer) = &mut state.writer else { return };
+        if !trusted {
+            writer.fill(&reservation, 0, &state.scratch[..len]);
+        }
+        writer.commit(reservation, len, stream::tag(WHOLE, 0));
+        turn.announce();
+    }
+}
+
+impl Deref for Loan<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        if !self.turn.connection.trusted {
+            return &self.turn.state.scratch;
+        }
+        let start = self.turn.ring.region().address(self.reservation.payload());
+        // SAFETY: the reserved bytes lie inside the mirror and are initialised; they are ours alone while we
+        // hold the send lock, and the handle trusts its peers to keep to that.
+        unsafe { core::slice::from_raw_parts(start.as_ptr(), self.reservation.len()) }
+    }
+}
+
+impl DerefMut for Loan<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        if !self.turn.connection.trusted {
+            return &mut self.turn.state.scratch;
+        }
+        let start = self.turn.ring.region().address(self.reservation.payload());
+        // SAFETY: as in `deref`, and this guard is borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), self.reservation.len()) }
+    }
+}
+
+impl fmt::Debug for Loan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan").field("len", &self.reservation.len()).finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(PREFIX == size_of::<u64>());

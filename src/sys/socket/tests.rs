@@ -82,8 +82,10 @@ fn send_descriptor(through: &OwnedFd, byte: u8, fd: &OwnedFd) {
     message.msg_control = control.as_mut_ptr().cast();
     // SAFETY: arithmetic only.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as usize;
-    // SAFETY: the message has room for one control header, aligned for it.
-    let header = unsafe { &mut *libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the message has room for one control header.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: so it is not null, and `control` is aligned for it and used by nobody else until the call.
+    let header = unsafe { &mut *header };
     header.cmsg_level = libc::SOL_SOCKET;
     header.cmsg_type = libc::SCM_RIGHTS;
     // SAFETY: arithmetic only.

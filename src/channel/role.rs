@@ -24,14 +24,14 @@ use std::sync::Arc;
 /// The shared words of a bare ring: the ring's own header, then what the endpoints add.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Body<H> {
-    pub(super) header: H,
+pub(crate) struct Body<H> {
+    pub(crate) header: H,
     /// Consumers wait here; producers wake.
-    pub(super) items: CachePadded<EventCount>,
+    pub(crate) items: CachePadded<EventCount>,
     /// Producers wait here; consumers wake.
-    pub(super) space: CachePadded<EventCount>,
-    pub(super) producer: CachePadded<Role>,
-    pub(super) consumer: CachePadded<Role>,
+    pub(crate) space: CachePadded<EventCount>,
+    pub(crate) producer: CachePadded<Role>,
+    pub(crate) consumer: CachePadded<Role>,
 }
 
 const _: () = assert!(size_of::<Body<crate::ring::spsc::Header>>() == 256 + 4 * 128);
@@ -81,7 +81,7 @@ impl<H> Body<H> {
 /// One role word.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(super) struct Role(AtomicU64);
+pub(crate) struct Role(AtomicU64);
 
 /// An honest exchange loses to another claim, which then answers, or to a declaration of death. This many losses
 /// in a row are a peer scribbling over the word.
@@ -102,6 +102,23 @@ const fn owner(word: u64) -> u16 {
 
 const fn with_state(word: u64, state: u64) -> u64 {
     word & !(0xff << 16) | state << 16
+}
+
+/// A role word, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// How often the role was claimed.
+    pub(crate) claims: u64,
+    pub(crate) holding: Holding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    Never,
+    By(u16),
+    Left,
+    Died(u16),
+    Nonsense,
 }
 
 impl Role {
@@ -126,10 +143,18 @@ impl Role {
         }
     }
 
-    /// Who holds the role, if somebody does.
-    pub(super) fn owner(&self) -> Option<u16> {
+    /// What the word says, for onlookers.
+    pub(crate) fn read(&self) -> Reading {
+        // Relaxed: nothing is concluded from it.
         let word = self.0.load(Ordering::Relaxed);
-        (state(word) == HELD).then_some(owner(word))
+        let claims = word >> 24;
+        match state(word) {
+            VACANT => Reading { claims, holding: Holding::Never },
+            HELD => Reading { claims, holding: Holding::By(owner(word)) },
+            LEFT => Reading { claims, holding: Holding::Left },
+            DIED => Reading { claims, holding: Holding::Died(owner(word)) },
+            _ => Reading { claims, holding: Holding::Nonsense },
+        }
     }
 
     fn bury(&self, index: u16) -> bool {

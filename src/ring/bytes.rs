@@ -30,7 +30,7 @@ use crossbeam_utils::CachePadded;
 
 use super::region::Region;
 use super::spsc::check_moved;
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, pace};
 use crate::error::Corrupt;
 use crate::sync::{AtomicU64, Ordering, mutated, order};
 
@@ -197,10 +197,21 @@ pub(crate) struct Writer {
     tail: u64,
     /// The first position that may not be written yet: the head last seen, plus the size.
     limit: u64,
+    /// Up to here, and never beyond the limit, the space is prepared; the one comparison of the fast path.
+    ready: u64,
     /// Records published.
     records: u64,
     /// Records staged since.
     staged: u64,
+    /// What was written when the reader's index was last looked at.
+    looked: Looked,
+}
+
+/// How far a side was when it last looked at the other's index.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    position: u64,
+    records: u64,
 }
 
 impl Writer {
@@ -219,10 +230,16 @@ impl Writer {
         let tail = tail.wrapping_sub(16 * u64::from(mutated!("bytes.write_takeover_one_early")));
         check_aligned("tail", tail)?;
         let records = side.records.load(Ordering::Relaxed);
-        // As if the head had last been seen a whole ring behind: `refresh` then admits any head that can be.
-        let mut writer = Writer { ring, published: tail, tail, limit: tail, records, staged: 0 };
+        let mut writer = Writer::at(ring, tail, tail, records);
         writer.refresh()?;
         Ok(writer)
+    }
+
+    /// A writer that goes on from `tail` and knows of free space up to `limit`. With `limit == tail`, as if the
+    /// head had last been seen a whole ring behind, `refresh` admits any head that can be.
+    fn at(ring: Ring, tail: u64, limit: u64, records: u64) -> Self {
+        let looked = Looked { position: tail, records };
+        Writer { ring, published: tail, tail, limit, ready: tail, records, staged: 0, looked }
     }
 
     /// Looks at the own index in shared memory again, after another process may have written in our name (the
@@ -239,11 +256,10 @@ impl Writer {
         let tail = side.position.load(Ordering::Relaxed);
         check_aligned("tail", tail)?;
         let records = side.records.load(Ordering::Relaxed);
-        let mut fresh =
-            Writer { ring: self.ring, published: tail, tail, limit: self.limit, records, staged: 0 };
         // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
-        if fresh.free() > self.ring.region.size() {
-            fresh.limit = tail;
+        let fits = self.limit.wrapping_sub(tail) <= self.ring.region.size();
+        let mut fresh = Writer::at(self.ring, tail, if fits { self.limit } else { tail }, records);
+        if !fits {
             fresh.refresh()?;
         }
         *self = fresh;
@@ -298,13 +314,37 @@ impl Writer {
             return Err(WriteError::TooLarge { len, max });
         }
         let needed = footprint(len);
+        if needed > self.ready.wrapping_sub(self.tail) {
+            self.prepare(needed)?;
+        }
+        Ok(Reservation { position: self.tail, len: len as u32 })
+    }
+
+    /// The slow path of [`reserve`](Self::reserve): makes the next `needed` bytes ready, and some more.
+    #[inline(never)]
+    fn prepare(&mut self, needed: u64) -> Result<(), WriteError> {
+        let size = self.ring.region.size();
         if needed > self.free() {
+            let written = self.records.wrapping_add(self.staged);
+            let messages = written.wrapping_sub(self.looked.records);
+            pace::pause_in_stream(messages, self.tail.wrapping_sub(self.looked.position), size);
+            self.looked = Looked { position: self.tail, records: written };
             self.refresh()?;
             if needed > self.free() {
                 return Err(WriteError::Full);
             }
         }
-        Ok(Reservation { position: self.tail, len: len as u32 })
+        // A longer record is a row of stores by itself.
+        let ahead = pace::ahead(size).min(self.free());
+        #[cfg(not(loom))]
+        if needed < ahead {
+            let start = self.ring.region.address(self.tail).as_ptr();
+            // SAFETY: `ahead` bytes from the tail on are below the limit, so nobody else's, and nothing is in
+            // them yet.
+            unsafe { pace::touch(start, ahead) };
+        }
+        self.ready = self.tail.wrapping_add(needed.max(ahead));
+        Ok(())
     }
 
     /// Whether the reservation is of this writer and neither staged nor overtaken by another.
@@ -437,6 +477,8 @@ pub(crate) struct Reader {
     records: u64,
     /// Records advanced over since.
     passed: u64,
+    /// What was read when the writer's index was last looked at.
+    looked: Looked,
 }
 
 impl Reader {
@@ -456,9 +498,15 @@ impl Reader {
         let head = head.wrapping_add(16 * u64::from(mutated!("bytes.read_takeover_one_late")));
         check_aligned("head", head)?;
         let records = side.records.load(Ordering::Relaxed);
-        let mut reader = Reader { ring, released: head, head, tail: head, records, passed: 0 };
+        let mut reader = Reader::at(ring, head, head, records);
         reader.refresh()?;
         Ok(reader)
+    }
+
+    /// A reader that goes on from `head` and knows of records up to `tail`.
+    fn at(ring: Ring, head: u64, tail: u64, records: u64) -> Self {
+        let looked = Looked { position: head, records };
+        Reader { ring, released: head, head, tail, records, passed: 0, looked }
     }
 
     /// Looks at the own index in shared memory again, after another process may have read in our name (the
@@ -475,10 +523,10 @@ impl Reader {
         let head = side.position.load(Ordering::Relaxed);
         check_aligned("head", head)?;
         let records = side.records.load(Ordering::Relaxed);
-        let mut fresh = Reader { ring: self.ring, released: head, head, tail: self.tail, records, passed: 0 };
         // The cached tail is at worst too old, hence still good unless the other holder read past it.
-        if fresh.seen() > self.ring.region.size() {
-            fresh.tail = head;
+        let fits = self.tail.wrapping_sub(head) <= self.ring.region.size();
+        let mut fresh = Reader::at(self.ring, head, if fits { self.tail } else { head }, records);
+        if !fits {
             fresh.refresh()?;
         }
         *self = fresh;
@@ -527,10 +575,7 @@ impl Reader {
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<Record, ReadError> {
         if self.tail == self.head {
-            self.refresh()?;
-            if self.tail == self.head {
-                return Err(ReadError::Empty);
-            }
+            self.look()?;
         }
         // SAFETY: head is below the tail seen, so an honest writer leaves the word alone until it is released.
         let word = unsafe { self.ring.region.load(self.head) };
@@ -539,6 +584,18 @@ impl Reader {
         let room = self.seen() - RECORD_HEADER;
         check_moved("record length", u64::from(record.len), room)?;
         Ok(record)
+    }
+
+    /// The slow path of [`peek`](Self::peek): all that was seen is advanced over.
+    #[inline(never)]
+    fn look(&mut self) -> Result<(), ReadError> {
+        let read = self.records.wrapping_add(self.passed);
+        let (messages, bytes) =
+            (read.wrapping_sub(self.looked.records), self.head.wrapping_sub(self.looked.position));
+        pace::pause_in_stream(messages, bytes, self.ring.region.size());
+        self.looked = Looked { position: self.head, records: read };
+        self.refresh()?;
+        if self.tail == self.head { Err(ReadError::Empty) } else { Ok(()) }
     }
 
     /// Copies the record's payload, from its byte `at` on, to `bytes`, as much as there is or fits, and says how

@@ -11,7 +11,7 @@
 //! Every change of meaning or place raises [`VERSION`] and gets a line in CHANGELOG.md.
 
 use crate::error::{Error, Kind};
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::AtomicU64;
 use crate::sys::identity::ProcessId;
 use bytemuck::{Pod, Zeroable};
 use core::mem::{offset_of, size_of};
@@ -34,6 +34,8 @@ const MAX_LEN: u64 = 1 << 46;
 
 /// The last participant out removes the name.
 pub(crate) const EPHEMERAL: u32 = 1;
+/// All flags there are. An unknown one may mean anything: such a segment is refused.
+const FLAGS: u32 = EPHEMERAL;
 
 /// The immutable part of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -94,10 +96,6 @@ pub(crate) struct Row {
     pub(crate) spare: [AtomicU64; 2],
 }
 
-/// The one word of the header that changes.
-#[repr(C)]
-pub(crate) struct Retired(pub(crate) AtomicU32);
-
 /// What an object needs of a new segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
@@ -134,16 +132,29 @@ fn pages(bytes: u64) -> Option<u64> {
     bytes.checked_add(PAGE - 1).map(|up| up & !(PAGE - 1))
 }
 
+/// Where everything lies, in bytes.
+struct Places {
+    body_at: u64,
+    data_at: u64,
+    data_len: u64,
+    file_len: u64,
+}
+
+impl Plan {
+    /// `None` if the file would be absurdly large.
+    fn places(&self, participants: u16) -> Option<Places> {
+        let body_at = pages(ROWS_AT + ROW * u64::from(participants))?;
+        let data_at = body_at.checked_add(pages(self.body_len)?)?;
+        let data_len = pages(self.data_len)?;
+        let file_len = data_len.checked_mul(self.areas)?.checked_add(data_at)?;
+        (file_len <= MAX_LEN && self.areas <= 2).then_some(Places { body_at, data_at, data_len, file_len })
+    }
+}
+
 impl Header {
     /// Lays out a new segment. `None` if it would be absurdly large.
     pub(crate) fn lay_out(plan: &Plan, participants: u16, flags: u32, boot: [u8; 16]) -> Option<Self> {
-        let body_at = pages(ROWS_AT + ROW * u64::from(participants))?;
-        let data_at = body_at.checked_add(pages(plan.body_len)?)?;
-        let data_len = pages(plan.data_len)?;
-        let file_len = data_len.checked_mul(plan.areas)?.checked_add(data_at)?;
-        if file_len > MAX_LEN || plan.areas > 2 {
-            return None;
-        }
+        let Places { body_at, data_at, data_len, file_len } = plan.places(participants)?;
         Some(Header {
             magic: MAGIC,
             endian: ENDIAN,
@@ -199,8 +210,10 @@ impl Header {
             areas: self.areas,
         };
         let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
-        let honest = Header::lay_out(&plan, participants, self.flags, self.boot)
-            .ok_or_else(|| bad("file length", self.file_len, MAX_LEN))?;
+        if self.flags & !FLAGS != 0 {
+            return Err(bad("flags", self.flags.into(), FLAGS.into()));
+        }
+        let honest = plan.places(participants).ok_or_else(|| bad("file length", self.file_len, MAX_LEN))?;
         expect("body offset", self.body_at, honest.body_at)?;
         expect("data offset", self.data_at, honest.data_at)?;
         expect("data length", self.data_len, honest.data_len)?;
@@ -281,6 +294,7 @@ mod tests {
         assert!(matches!(lie(|h| h.version = 9), Error::WrongVersion { found: 9, expected: 1 }));
         assert!(matches!(lie(|h| h.participants = 0), Error::BadGeometry { field: "participants", .. }));
         assert!(matches!(lie(|h| h.participants = 70_000), Error::BadGeometry { .. }));
+        assert!(matches!(lie(|h| h.flags = 2), Error::BadGeometry { field: "flags", found: 2, expected: 1 }));
         assert!(matches!(lie(|h| h.body_at = 64), Error::BadGeometry { field: "body offset", .. }));
         assert!(matches!(lie(|h| h.body_len = u64::MAX), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.data_len = u64::MAX - 1), Error::BadGeometry { .. }));

@@ -23,8 +23,7 @@ mod stress;
 mod waiter;
 
 pub(crate) use barrier::Barrier;
-#[allow(unused_imports, reason = "the pipe, which rings it, comes next")]
-pub(crate) use bell::{Bell, Clapper, Ear, Settled};
+pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};
 pub use strategy::Wait;

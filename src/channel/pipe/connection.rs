@@ -1,6 +1,7 @@
 //! One end of a pipe, as one process holds it.
 
 use super::layout::{self, Body, Lane, SIMPLEX, announce_departure, count_out, handles, one_handle};
+use super::readiness::Fifos;
 use super::receive::ReceiveState;
 use super::send::SendState;
 use crate::error::Error;
@@ -65,6 +66,7 @@ pub struct Connection {
     pub(super) max_message: usize,
     /// Held by all who hold this end: the kernel tells the other end when the last copy is gone.
     socket: Option<OwnedFd>,
+    pub(super) fifos: Fifos,
     segment: Arc<Segment>,
 }
 
@@ -111,6 +113,9 @@ impl Options<Connection> {
         let body = layout::body(&segment);
         for (state, socket) in body.ends.iter().zip([&sockets.0, &sockets.1]) {
             state.socket.store(inode(socket)?, Ordering::Relaxed);
+        }
+        for lane in &body.lanes {
+            lane.bell.start();
         }
         let first = Connection::take(Arc::clone(&segment), End::First, Some(sockets.0), &self.settings)?;
         let second = Connection::take(segment, End::Second, Some(sockets.1), &self.settings)?;
@@ -191,6 +196,7 @@ impl Connection {
             wait: settings.wait,
             max_message: settings.max_message,
             socket,
+            fifos: Fifos::default(),
             segment,
         };
         connection.me()?;
@@ -361,6 +367,11 @@ impl Connection {
         command.spawn().map_err(|source| Error::Os { action: "start the child", source })
     }
 
+    /// Whether the pipe's name has been removed or given to another pipe: nobody new will come by it.
+    pub fn is_retired(&self) -> bool {
+        self.segment.is_retired()
+    }
+
     /// Removes the pipe's name. Whoever is attached goes on.
     ///
     /// # Errors
@@ -384,6 +395,9 @@ impl Drop for Connection {
             roles.fetch_add(one_handle(self.end.index()).wrapping_neg(), Ordering::AcqRel);
         }
         announce_departure(self.body(), self.end.index());
+        if let Some((lane, _)) = self.outgoing() {
+            self.ring(lane);
+        }
     }
 }
 

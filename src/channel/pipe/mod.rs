@@ -2,6 +2,7 @@
 
 mod connection;
 mod layout;
+mod readiness;
 mod receive;
 mod send;
 mod stream;

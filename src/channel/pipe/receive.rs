@@ -196,6 +196,7 @@ impl Connection {
             match turn.look(deadline)? {
                 Found::Nothing if closed => return Err(RecvError::Closed),
                 Found::Nothing => {
+                    self.settle(lane);
                     let mut waiter = turn.state.waiter;
                     drop(turn);
                     // Whoever sees that all senders are gone sees all they sent, but only by looking again.
@@ -436,7 +437,11 @@ impl Turn<'_> {
         let reader = self.reader()?;
         reader.advance(record);
         reader.release();
+        let left_empty = reader.seen() == 0;
         self.lane.space.wake(1, self.connection.barrier);
+        if left_empty {
+            self.connection.settle(self.lane);
+        }
         Ok(())
     }
 }

@@ -324,6 +324,7 @@ impl<'a> Turn<'a> {
     #[inline]
     fn announce(&self) {
         self.lane.items.wake(1, self.connection.barrier);
+        self.connection.ring(self.lane);
     }
 }
 

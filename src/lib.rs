@@ -10,6 +10,7 @@ compile_error!("ringway needs lock-free 64-bit atomics");
 mod channel;
 mod error;
 mod handover;
+pub mod inspect;
 mod lock;
 mod options;
 mod ring;

@@ -36,7 +36,7 @@ use crate::options::{Object, Settings};
 use crate::ring::bytes::{Header, Reader, Record, Reservation, Ring, Writer};
 use crate::ring::region::Region;
 use crate::ring::{ReadError, WriteError};
-use crate::segment::layout::Plan;
+use crate::segment::layout::{self, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::wait::{Barrier, Deadline, TimedOut, Waiter};
 use core::cell::RefCell;
@@ -188,19 +188,25 @@ pub(super) fn area(capacity: Option<usize>) -> Result<u64, Error> {
     }
 }
 
-/// The storage in data area `index` of a mirrored segment.
-pub(super) fn region_of(segment: &Segment, index: usize) -> Result<Region, Error> {
-    let found = segment.geometry();
+/// Checks that each data area of a mirrored segment is a storage we would have made, and says how large.
+pub(crate) fn check_geometry(found: &layout::Geometry) -> Result<u64, Error> {
     let size = found.data_len as u64;
     if found.capacity != size {
         return Err(Error::BadGeometry { field: "data length", found: size, expected: found.capacity });
     }
+    if !Region::is_valid_size(size) {
+        let expected = size.clamp(Region::MIN_SIZE, Region::MAX_SIZE).next_power_of_two();
+        return Err(Error::BadGeometry { field: "capacity", found: size, expected });
+    }
+    Ok(size)
+}
+
+/// The storage in data area `index` of a mirrored segment.
+pub(super) fn region_of(segment: &Segment, index: usize) -> Result<Region, Error> {
+    let size = check_geometry(segment.geometry())?;
     // SAFETY: the area has `size` bytes, page-aligned and mapped twice in a row since the segment is mirrored.
-    unsafe { Region::new(segment.data(index), size) }.ok_or(Error::BadGeometry {
-        field: "capacity",
-        found: size,
-        expected: size.next_power_of_two().clamp(Region::MIN_SIZE, Region::MAX_SIZE),
-    })
+    let region = unsafe { Region::new(segment.data(index), size) };
+    region.ok_or(Error::BadGeometry { field: "capacity", found: size, expected: Region::MAX_SIZE })
 }
 
 fn sweep(segment: &Segment, index: u16) {
@@ -404,7 +410,8 @@ impl fmt::Debug for Loan<'_> {
     }
 }
 
-/// Records that become visible together; see [`Producer::batch`]. Dropping it drops them.
+/// Records that become visible together; see [`Producer::batch`]. Dropping it drops them. (Leaking it, as
+/// [`forget`](core::mem::forget) does, leaves them to the next record that becomes visible.)
 #[must_use = "a batch becomes visible only when it is committed"]
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -519,7 +526,10 @@ impl Consumer {
     /// # Errors
     /// As [`recv`](Self::recv), or [`RecvError::Timeout`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvError> {
-        self.recv_deadline(Deadline::after(timeout))
+        match self.pop() {
+            Err(PopError::Empty) => self.recv_deadline(Deadline::after(timeout)),
+            result => Ok(result?),
+        }
     }
 
     /// Receives the next record, waiting for it until `deadline`.

@@ -74,13 +74,14 @@ macro_rules! endpoint {
                 $crate::handover::give(command, key, [std::os::fd::AsFd::as_fd(self)])
             }
 
-            /// Removes the ring's name. Both sides go on.
+            /// Removes the ring's name. Both sides go on. A newer ring under the same name is left alone.
             ///
             /// # Errors
             /// [`Error::NotFound`](crate::Error::NotFound) if it has none, or not any more.
             pub fn unlink(&self) -> Result<(), $crate::Error> {
-                match self.claim.segment().name() {
-                    Some(name) => $crate::unlink(name),
+                let segment = self.claim.segment();
+                match segment.name() {
+                    Some(name) => $crate::segment::admin::unlink_this(name, segment.id()),
                     None => Err($crate::Error::NotFound { name: String::new() }),
                 }
             }

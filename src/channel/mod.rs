@@ -4,7 +4,7 @@ pub mod bytes;
 mod endpoint;
 mod error;
 mod pipe;
-mod role;
+pub(crate) mod role;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};

@@ -11,25 +11,27 @@
 //! Every claim raises `claims`, so no HELD word recurs and a stalled repairer's exchange fails. VACANT means
 //! that nobody has held the role yet: a peer then waits instead of calling the ring closed.
 
-use crate::error::Error;
+use crate::error::{Corrupt, Error};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::fork::Generation;
 use crate::wait::{ALL, Barrier, EventCount};
 use core::mem::size_of;
+use core::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// The shared words of a bare ring: the ring's own header, then what the endpoints add.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct Body<H> {
-    pub(super) header: H,
+pub(crate) struct Body<H> {
+    pub(crate) header: H,
     /// Consumers wait here; producers wake.
-    pub(super) items: CachePadded<EventCount>,
+    pub(crate) items: CachePadded<EventCount>,
     /// Producers wait here; consumers wake.
-    pub(super) space: CachePadded<EventCount>,
-    pub(super) producer: CachePadded<Role>,
-    pub(super) consumer: CachePadded<Role>,
+    pub(crate) space: CachePadded<EventCount>,
+    pub(crate) producer: CachePadded<Role>,
+    pub(crate) consumer: CachePadded<Role>,
 }
 
 const _: () = assert!(size_of::<Body<crate::ring::spsc::Header>>() == 256 + 4 * 128);
@@ -79,7 +81,11 @@ impl<H> Body<H> {
 /// One role word.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(super) struct Role(AtomicU64);
+pub(crate) struct Role(AtomicU64);
+
+/// An honest exchange loses to another claim, which then answers, or to a declaration of death. This many losses
+/// in a row are a peer scribbling over the word.
+const PATIENCE: u32 = 1000;
 
 const VACANT: u64 = 0;
 const HELD: u64 = 1;
@@ -98,6 +104,23 @@ const fn with_state(word: u64, state: u64) -> u64 {
     word & !(0xff << 16) | state << 16
 }
 
+/// A role word, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// How often the role was claimed.
+    pub(crate) claims: u64,
+    pub(crate) holding: Holding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    Never,
+    By(u16),
+    Left,
+    Died(u16),
+    Nonsense,
+}
+
 impl Role {
     /// Whether somebody held the role and nobody does now, as far as the word itself tells.
     #[inline]
@@ -114,18 +137,24 @@ impl Role {
         let word = self.0.load(Ordering::Acquire);
         match state(word) {
             LEFT | DIED => true,
-            HELD if segment.is_dead(owner(word)) => {
-                self.declare_dead(word);
-                true
-            }
+            // A failed exchange: somebody else declared it dead, or has taken it over already.
+            HELD if segment.is_dead(owner(word)) => self.declare_dead(word) || self.is_over(),
             _ => false,
         }
     }
 
-    /// Who holds the role, if somebody does.
-    pub(super) fn owner(&self) -> Option<u16> {
+    /// What the word says, for onlookers.
+    pub(crate) fn read(&self) -> Reading {
+        // Relaxed: nothing is concluded from it.
         let word = self.0.load(Ordering::Relaxed);
-        (state(word) == HELD).then_some(owner(word))
+        let claims = word >> 24;
+        match state(word) {
+            VACANT => Reading { claims, holding: Holding::Never },
+            HELD => Reading { claims, holding: Holding::By(owner(word)) },
+            LEFT => Reading { claims, holding: Holding::Left },
+            DIED => Reading { claims, holding: Holding::Died(owner(word)) },
+            _ => Reading { claims, holding: Holding::Nonsense },
+        }
     }
 
     fn bury(&self, index: u16) -> bool {
@@ -141,8 +170,8 @@ impl Role {
 
     /// HELD(me), from anything but the role of somebody alive. Returns the new word.
     fn claim(&self, me: u16, segment: &Segment, side: Side) -> Result<u64, Error> {
-        loop {
-            let word = self.0.load(Ordering::Acquire);
+        let mut word = self.0.load(Ordering::Acquire);
+        for _ in 0..PATIENCE {
             if state(word) == HELD && !segment.is_dead(owner(word)) {
                 let pid = segment.describe_any(owner(word)).map_or(0, |process| process.pid as u32);
                 return Err(Error::RoleTaken { role: side.name(), pid });
@@ -151,41 +180,53 @@ impl Role {
             let mine = claims | HELD << 16 | u64::from(me);
             // Acquire: pairs with the Release of whoever left or was declared dead: its operations happened
             // before ours, which the rings demand of a takeover.
-            match self.0.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed) {
+            // On failure Acquire as well: the word is judged like the first one.
+            match self.0.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(mine),
-                Err(_) => continue,
+                Err(now) => word = now,
             }
         }
+        Err(Error::Corrupt(Corrupt { field: "role", found: word, limit: DIED }))
     }
 }
 
 /// A role held by this process, given up on drop.
 #[derive(Debug)]
 pub(super) struct Claim<H: 'static> {
+    /// Keeps `body` mapped.
     segment: Arc<Segment>,
+    /// Where the words are, so that each operation need not ask the segment.
+    body: NonNull<Body<H>>,
     side: Side,
     word: u64,
+    now: Generation,
     /// Who we were when we claimed it. A forked child is not.
     generation: u64,
-    header: core::marker::PhantomData<fn() -> H>,
 }
+
+// SAFETY: the words are atomics, mapped as long as the segment that comes along, which may be sent itself.
+unsafe impl<H: Sync> Send for Claim<H> {}
+// SAFETY: a shared claim gives out nothing but a reference to atomics.
+unsafe impl<H: Sync> Sync for Claim<H> {}
 
 impl<H: 'static> Claim<H> {
     /// # Safety
     /// The segment's kind has a `Body<H>` as its body.
     pub(super) unsafe fn take(segment: Arc<Segment>, side: Side) -> Result<Self, Error> {
         let me = segment.me()?;
-        let generation = segment.generation().current();
+        let now = segment.generation();
+        let generation = now.current();
         // SAFETY: the caller's word.
         let body = unsafe { segment.body_as::<Body<H>>() };
         let word = body.role(side).claim(me, &segment, side)?;
-        Ok(Claim { segment, side, word, generation, header: core::marker::PhantomData })
+        let body = NonNull::from(body);
+        Ok(Claim { segment, body, side, word, now, generation })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn body(&self) -> &Body<H> {
-        // SAFETY: as promised to `take`.
-        unsafe { self.segment.body_as::<Body<H>>() }
+        // SAFETY: made from a reference in `take`, and still mapped, because we hold the segment.
+        unsafe { self.body.as_ref() }
     }
 
     pub(super) fn segment(&self) -> &Arc<Segment> {
@@ -195,7 +236,7 @@ impl<H: 'static> Claim<H> {
     /// Whether the running process is the one that claimed the role: `false` in a forked child.
     #[inline(always)]
     pub(super) fn is_ours(&self) -> bool {
-        self.segment.generation().is(self.generation)
+        self.now.is(self.generation)
     }
 }
 

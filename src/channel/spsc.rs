@@ -41,7 +41,7 @@ use crate::error::{Corrupt, Error, Kind};
 use crate::options::{Object, Settings};
 use crate::ring::spsc::{Geometry, Header, Reader, Ring, Writer};
 use crate::ring::{ReadError, WriteError};
-use crate::segment::layout::Plan;
+use crate::segment::layout::{self, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::sync::Slot;
 use crate::wait::{Barrier, Deadline, TimedOut, Waiter};
@@ -252,16 +252,22 @@ fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
     })
 }
 
-/// Finds the ring in a segment, after checking that its geometry is one we would have made.
-fn ring_in<T: Pod>(segment: &Segment) -> Result<Ring<T>, Error> {
-    let found = segment.geometry();
+/// Checks that a segment of the kind Spsc has a geometry we would have given it.
+pub(crate) fn check_geometry(found: &layout::Geometry) -> Result<Geometry, Error> {
     let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
     let geometry = Geometry::new(found.capacity)
         .ok_or_else(|| bad("capacity", found.capacity, Geometry::MAX_CAPACITY))?;
-    let needed = geometry.slots().saturating_mul(size_of::<T>() as u64);
+    let needed = geometry.slots().saturating_mul(found.element.0);
     if found.areas != 1 || (found.data_len as u64) < needed {
         return Err(bad("data length", (found.data_len * found.areas) as u64, needed));
     }
+    Ok(geometry)
+}
+
+/// Finds the ring in a segment whose header was made for elements of type `T`.
+fn ring_in<T: Pod>(segment: &Segment) -> Result<Ring<T>, Error> {
+    let geometry = check_geometry(segment.geometry())?;
+    debug_assert_eq!(segment.geometry().element.0, size_of::<T>() as u64);
     let header = segment.body().cast::<Header>();
     let slots = segment.data(0).cast::<Slot<T>>();
     // SAFETY: the body starts with the header and the area holds the slots, both checked above and mapped as

@@ -1,7 +1,7 @@
 //! Names, seen from outside: listing, removing, tidying up.
 
-use super::create::{open_named, read_geometry, still_names};
-use super::layout::{Geometry, RETIRED_AT};
+use super::create::{open_named, open_named_for, read_geometry, still_names};
+use super::layout::RETIRED_AT;
 use super::name::{Directory, Location};
 use crate::error::Error;
 use crate::sys::file::{self, FileId, Stat};
@@ -34,6 +34,17 @@ pub fn unlink(name: &str) -> Result<(), Error> {
         return Err(Error::NotRegular { name: name.to_owned(), what });
     }
     read_geometry(fd.as_fd(), stat.len())?;
+    remove(&place, &fd)
+}
+
+/// Removes `name` if it still means the file `id`: by now it may be that of a newer object.
+pub(crate) fn unlink_this(name: &str, id: FileId) -> Result<(), Error> {
+    let place = Location::find(name, false)?;
+    let _lock = place.dir.lock()?;
+    if !still_names(&place, &place.leaf, id) {
+        return Err(Error::NotFound { name: name.to_owned() });
+    }
+    let fd = open_named(&place)?;
     remove(&place, &fd)
 }
 
@@ -99,42 +110,19 @@ fn is_attached(fd: &OwnedFd, participants: u16) -> bool {
     lock_page::is_range_held(fd.as_fd(), 1, participants).unwrap_or(true)
 }
 
-/// A name in the default directory.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) name: String,
-    pub(crate) geometry: Result<Geometry, Error>,
-    pub(crate) attached: bool,
+/// Every name in the default directory that could be an object's, in order.
+pub(crate) fn names() -> Result<Vec<String>, Error> {
+    let Some(dir) = Directory::default_place(false)? else { return Ok(Vec::new()) };
+    let mut names: Vec<String> =
+        leaves(&dir)?.into_iter().filter_map(|leaf| leaf.into_string().ok()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    Ok(names)
 }
 
-/// Everything in the default directory, by name.
-pub(crate) fn list() -> Result<Vec<Found>, Error> {
-    let mut found = Vec::new();
-    let Some(dir) = Directory::default_place(false)? else { return Ok(found) };
-    for leaf in leaves(&dir)? {
-        let name = leaf.to_string_lossy().into_owned();
-        if name.starts_with('.') {
-            continue;
-        }
-        let place = Location::find(&name, false)?;
-        let opened = open_named(&place).and_then(|fd| {
-            let stat = Stat::of(&fd).map_err(|source| Error::Os { action: "examine the segment", source })?;
-            match stat.special() {
-                Some(what) => Err(Error::NotRegular { name: name.clone(), what }),
-                None => read_geometry(fd.as_fd(), stat.len()).map(|geometry| (fd, geometry)),
-            }
-        });
-        found.push(match opened {
-            Ok((fd, geometry)) => {
-                let attached = is_attached(&fd, geometry.participants);
-                Found { name, geometry: Ok(geometry), attached }
-            }
-            Err(Error::NotFound { .. }) => continue,
-            Err(error) => Found { name, geometry: Err(error), attached: false },
-        });
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+/// Opens a file by name to look at it; nothing is claimed and nothing can be changed through it.
+pub(crate) fn open_to_look(name: &str) -> Result<OwnedFd, Error> {
+    open_named_for(&Location::find(name, false)?, libc::O_RDONLY)
 }
 
 fn leaves(dir: &Directory) -> Result<Vec<CString>, Error> {

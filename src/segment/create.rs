@@ -218,7 +218,12 @@ fn is_mirrored(geometry: &Geometry) -> bool {
 
 /// Opens by name without following a link and without blocking on a FIFO.
 pub(super) fn open_named(place: &Location) -> Result<OwnedFd, Error> {
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    open_named_for(place, libc::O_RDWR)
+}
+
+/// The same for reading or for both, as `access` says.
+pub(super) fn open_named_for(place: &Location, access: libc::c_int) -> Result<OwnedFd, Error> {
+    let flags = access | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let not_regular = |what| Error::NotRegular { name: place.name.clone(), what };
     file::open_at(place.dir.as_fd(), &place.leaf, flags, 0).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOENT) => Error::NotFound { name: place.name.clone() },
@@ -246,7 +251,7 @@ fn check_file(fd: &OwnedFd, name: &str, terms: &Terms) -> Result<Stat, Error> {
 }
 
 /// Copies the header out by `pread`, which a truncated file cannot turn into a SIGBUS, and checks the copy.
-pub(super) fn read_geometry(fd: BorrowedFd<'_>, file_len: u64) -> Result<Geometry, Error> {
+pub(crate) fn read_geometry(fd: BorrowedFd<'_>, file_len: u64) -> Result<Geometry, Error> {
     let mut header = Header::zeroed();
     let got = file::read_at(fd, bytemuck::bytes_of_mut(&mut header), 0)
         .map_err(|source| Error::Os { action: "read the segment's header", source })?;

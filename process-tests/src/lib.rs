@@ -1,0 +1,13 @@
+//! What the tests and the helper program `peer` have in common.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`message`] | messages that tell whether they are whole and in order |
+//! | [`ends`] | the two ends of a ring, typed or of bytes, under one face |
+//! | [`support`] | names, child processes, and the watchdog of each test |
+//! | [`fd`] | descriptors sent over a socket |
+
+pub mod ends;
+pub mod fd;
+pub mod message;
+pub mod support;

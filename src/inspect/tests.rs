@@ -1,0 +1,208 @@
+use super::*;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A path of its own for each test, removed at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Self {
+        Place(PathBuf::from(format!("/dev/shm/ringway-inspect-{}-{test}", std::process::id())))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl AsRef<Path> for Place {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn ring(object: &Object) -> &Ring {
+    match &object.detail {
+        Detail::Ring(ring) => ring,
+        Detail::None => panic!("no ring: {object:?}"),
+    }
+}
+
+fn writable(place: &Place) -> File {
+    File::options().write(true).read(true).open(place).unwrap()
+}
+
+#[test]
+fn a_typed_ring_tells_its_story() {
+    let place = Place::new("typed");
+    let mut tx = crate::spsc::Producer::<[u64; 3]>::create(place.name(), 5).unwrap();
+    for n in 0..5 {
+        tx.push([n; 3]).unwrap();
+    }
+    let object = stat(place.name()).unwrap();
+    assert_eq!((object.kind, object.capacity), (Kind::Spsc, 5));
+    assert_eq!((object.element_size, object.element_align), (24, 8));
+    assert_eq!(object.file_len, std::fs::metadata(&place).unwrap().len());
+    assert_eq!((object.creator, object.mode), (u64::from(std::process::id()), 0o600));
+    assert_eq!((object.stale, object.retired, object.ephemeral), (false, false, false));
+    assert!(object.created <= SystemTime::now() && object.created.elapsed().unwrap().as_secs() < 3600);
+    let [us] = object.participants[..] else { panic!("{object:?}") };
+    assert_eq!((us.index, us.alive, us.pid), (1, true, Some(std::process::id())));
+    let ring_of = ring(&object);
+    assert_eq!((ring_of.written, ring_of.read, ring_of.held), (5, 0, 5));
+    assert_eq!((ring_of.written_bytes, ring_of.held_bytes), (120, 120));
+    assert_eq!(ring_of.producer, RoleState { claims: 1, holder: Holder::Held(us) });
+    assert_eq!(ring_of.consumer, RoleState { claims: 0, holder: Holder::Never });
+
+    let mut rx = crate::spsc::Consumer::<[u64; 3]>::open(place.name()).unwrap();
+    assert_eq!(rx.drain().count(), 5);
+    assert!(matches!(rx.recv_timeout(Duration::from_millis(1)), Err(crate::RecvError::Timeout)));
+    drop(tx);
+    let object = stat(place.name()).unwrap();
+    let ring_of = ring(&object);
+    assert_eq!((ring_of.written, ring_of.read, ring_of.held, ring_of.corrupt), (5, 5, 0, None));
+    assert_eq!(ring_of.producer, RoleState { claims: 1, holder: Holder::Left });
+    assert_eq!(ring_of.consumer, RoleState { claims: 1, holder: Holder::Held(us) });
+    assert!(ring_of.items.sleeps > 0, "{ring_of:?}");
+    drop(rx);
+    let object = stat(place.name()).unwrap();
+    assert!(object.participants.is_empty(), "{object:?}");
+}
+
+#[test]
+fn a_byte_ring_counts_records_and_bytes() {
+    let place = Place::new("bytes");
+    let options = crate::bytes::Producer::options().capacity(4096).ephemeral(true).participants(3);
+    let mut tx = options.create(place.name()).unwrap();
+    tx.push(b"").unwrap();
+    tx.push(b"123456789").unwrap();
+    let object = stat(place.name()).unwrap();
+    assert_eq!((object.kind, object.capacity, object.max_participants), (Kind::Bytes, 4096, 3));
+    assert!(object.ephemeral);
+    let ring_of = ring(&object);
+    assert_eq!((ring_of.written, ring_of.held, ring_of.held_bytes), (2, 2, 8 + 24));
+    tx.unlink().unwrap();
+    assert!(matches!(stat(place.name()), Err(Error::NotFound { .. })));
+    let object = stat_fd(tx.as_fd()).unwrap();
+    assert!(object.retired);
+    assert_eq!(ring(&object).held, 2);
+}
+
+#[test]
+fn looking_needs_no_right_to_write_and_changes_nothing() {
+    let place = Place::new("readonly");
+    let mut tx = crate::spsc::Producer::<u64>::create(place.name(), 4).unwrap();
+    tx.push(1).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o400)).unwrap();
+    let before = std::fs::read(&place).unwrap();
+    let mut opened = File::open(&place).unwrap();
+    assert_eq!(ring(&stat_fd(opened.as_fd()).unwrap()).held, 1);
+    assert_eq!(ring(&stat(place.name()).unwrap()).held, 1);
+    let mut after = Vec::new();
+    std::io::Read::read_to_end(&mut opened, &mut after).unwrap();
+    assert!(before == after);
+    tx.push(2).unwrap();
+}
+
+#[test]
+fn files_of_other_boots_and_other_makes_are_told_apart() {
+    let place = Place::new("odd");
+    assert!(matches!(stat(place.name()), Err(Error::NotFound { .. })));
+    std::fs::write(&place, b"hello").unwrap();
+    assert!(matches!(stat(place.name()), Err(Error::BadMagic { .. })));
+    std::fs::remove_file(&place).unwrap();
+    drop(crate::spsc::Producer::<u64>::create(place.name(), 4).unwrap());
+    let file = writable(&place);
+    file.write_all_at(&[0xee; 16], 104).unwrap(); // the boot id
+    assert!(stat(place.name()).unwrap().stale);
+    file.write_all_at(&77_u32.to_ne_bytes(), 16).unwrap(); // the kind
+    let object = stat(place.name()).unwrap();
+    assert!(matches!((object.kind, object.detail), (Kind::Unknown(77), Detail::None)));
+    file.set_len(5000).unwrap();
+    assert!(matches!(stat(place.name()), Err(Error::Truncated { .. })));
+}
+
+#[test]
+fn indices_that_contradict_each_other_are_shown_as_such() {
+    let place = Place::new("corrupt");
+    let mut tx = crate::spsc::Producer::<u64>::create(place.name(), 4).unwrap();
+    tx.push(1).unwrap();
+    let file = writable(&place);
+    let body = body_at(&file);
+    file.write_all_at(&6_u64.to_ne_bytes(), body).unwrap();
+    let object = stat(place.name()).unwrap();
+    let limit = Corrupt { field: "tail", found: 6, limit: 4 };
+    assert_eq!((ring(&object).corrupt, ring(&object).held), (Some(limit), 4));
+    file.write_all_at(&9_u64.to_ne_bytes(), body + 128).unwrap();
+    let object = stat(place.name()).unwrap();
+    assert_eq!(ring(&object).corrupt, Some(Corrupt { field: "head", found: 9, limit: 6 }));
+    // A role nobody can have, and one of somebody who cannot be.
+    file.write_all_at(&(9_u64 << 16).to_ne_bytes(), body + 512).unwrap();
+    file.write_all_at(&(1_u64 << 16 | 60_000).to_ne_bytes(), body + 640).unwrap();
+    let object = stat(place.name()).unwrap();
+    assert_eq!(ring(&object).producer.holder, Holder::Nonsense);
+    let Holder::Held(nobody) = ring(&object).consumer.holder else { panic!("{object:?}") };
+    assert_eq!((nobody.index, nobody.alive, nobody.pid), (60_000, false, None));
+}
+
+#[test]
+fn any_bytes_are_a_value_or_an_error() {
+    let place = Place::new("hostile");
+    drop(crate::bytes::Producer::create(place.name(), 4096).unwrap());
+    let file = writable(&place);
+    let mut honest = vec![0; file.metadata().unwrap().len() as usize];
+    file.read_exact_at(&mut honest, 0).unwrap();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let body = body_at(&file);
+    let (mut shown, mut refused) = (0, 0);
+    for round in 0..3000 {
+        if round % 50 == 0 {
+            file.write_all_at(&honest, 0).unwrap();
+        }
+        let at = match next() % 3 {
+            0 => (next() % 192) & !3,           // the header
+            1 => 4096 + ((next() % 1024) & !7), // the rows
+            _ => body + ((next() % 768) & !7),  // the body
+        };
+        let value = [next(), next() % 8, u64::MAX - next() % 8, 1 << (next() % 64)][(next() % 4) as usize];
+        file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+        match stat(place.name()) {
+            Ok(object) => {
+                shown += 1;
+                let _ = format!("{object:?}");
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(shown > 300 && refused > 300, "shown {shown}, refused {refused}");
+}
+
+#[test]
+fn everything_in_the_directory_is_listed() {
+    let name = format!("inspect-list-{}", std::process::id());
+    let ring = crate::spsc::Producer::<u64>::create(&name, 4).unwrap();
+    let listed = list().unwrap();
+    let found = listed.iter().find(|listed| listed.name == name).expect("not listed");
+    assert_eq!(found.object.as_ref().unwrap().kind, Kind::Spsc);
+    ring.unlink().unwrap();
+    assert!(list().unwrap().iter().all(|listed| listed.name != name));
+}
+
+fn body_at(file: &File) -> u64 {
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, offset_of!(crate::segment::layout::Header, body_at) as u64).unwrap();
+    u64::from_ne_bytes(word)
+}

@@ -624,9 +624,11 @@ fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
 
 /// Appends a record's payload, from byte `from` on.
 pub(super) fn append(side: &Reader, record: &Record, from: usize, buffer: &mut Vec<u8>) {
-    let start = buffer.len();
-    buffer.resize(start + record.len().saturating_sub(from), 0);
-    side.copy_out(record, from, &mut buffer[start..]);
+    let len = record.len().saturating_sub(from);
+    buffer.reserve(len);
+    let copied = side.copy_out_uninit(record, from, &mut buffer.spare_capacity_mut()[..len]);
+    // SAFETY: so many bytes behind the old length lie in the capacity reserved and have just been written.
+    unsafe { buffer.set_len(buffer.len() + copied) };
 }
 
 /// A record read in place; see [`Consumer::peek`].

@@ -24,6 +24,7 @@
 //! | `publish`: tail, Release | `observe`: tail, Acquire | the records' headers and payloads |
 //! | `release`: head, Release | `reuse`: head, Acquire | that the reader has done with the bytes |
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
@@ -74,6 +75,13 @@ impl Header {
         let side =
             || CachePadded::new(Side { position: AtomicU64::new(position), records: AtomicU64::new(0) });
         Header { tail: side(), head: side() }
+    }
+
+    /// The published tail and the released head, as an onlooker sees them: not of one instant.
+    #[inline]
+    pub(crate) fn positions(&self) -> (u64, u64) {
+        // Relaxed: hints for those who wait; whoever then takes the role looks again.
+        (self.tail.position.load(Ordering::Relaxed), self.head.position.load(Ordering::Relaxed))
     }
 
     /// What was ever written and read. On a live ring the figures are not of one instant.
@@ -157,6 +165,15 @@ pub(crate) const fn footprint(len: u64) -> u64 {
 fn check_index(field: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
     check_moved(field, moved, room)?;
     check_aligned(field, moved)
+}
+
+/// The same bytes, for who will only write them.
+#[inline(always)]
+fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let len = bytes.len();
+    // SAFETY: the same memory, borrowed exclusively, and of the same layout. The result goes to
+    // `Region::copy_out` alone, which stores nothing but initialised bytes.
+    unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }
 
 /// Refuses a position that is no multiple of 8.
@@ -605,6 +622,12 @@ impl Reader {
     /// and still writes them.
     #[inline]
     pub(crate) fn copy_out(&self, record: &Record, at: usize, bytes: &mut [u8]) -> usize {
+        self.copy_out_uninit(record, at, as_uninit(bytes))
+    }
+
+    /// The same into memory that need not be initialised; as many bytes of it are as the result says.
+    #[inline]
+    pub(crate) fn copy_out_uninit(&self, record: &Record, at: usize, bytes: &mut [MaybeUninit<u8>]) -> usize {
         let Some(rest) = record.len().checked_sub(at) else { return 0 };
         if !self.holds(record) {
             return 0;
@@ -667,7 +690,7 @@ impl Reader {
             self.release();
             let len = record.len().min(bytes.len());
             // SAFETY: none, that is the point.
-            unsafe { self.ring.region.copy_out(record.payload(), &mut bytes[..len]) };
+            unsafe { self.ring.region.copy_out(record.payload(), as_uninit(&mut bytes[..len])) };
             return Ok(record);
         }
         self.copy_out(&record, 0, bytes);

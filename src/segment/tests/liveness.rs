@@ -48,7 +48,11 @@ fn close_number(segment: &Segment) -> i32 {
 }
 
 /// An observer loses its descriptor, then somebody else gets the number; it must tell the living from the dead.
-fn an_observer_robbed_of_its_descriptor(segment: &Segment, other: &Segment, peer: impl FnOnce() -> (Child, u16)) {
+fn an_observer_robbed_of_its_descriptor(
+    segment: &Segment,
+    other: &Segment,
+    peer: impl FnOnce() -> (Child, u16),
+) {
     let me = segment.me().unwrap();
     let (child, index) = peer();
     let check = |dead| {
@@ -183,12 +187,12 @@ fn an_orphan_does_not_stand_in(make: fn(Box<dyn FnOnce()>) -> Child) {
 
 #[test]
 fn a_forked_orphan_does_not_keep_its_parents_index() {
-    an_orphan_does_not_stand_in(|body| fork(body));
+    an_orphan_does_not_stand_in(fork);
 }
 
 #[test]
 fn a_cloned_orphan_does_not_keep_its_parents_index() {
-    an_orphan_does_not_stand_in(|body| raw_clone(body));
+    an_orphan_does_not_stand_in(raw_clone);
 }
 
 #[test]

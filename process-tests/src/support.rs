@@ -91,7 +91,9 @@ impl Test {
 impl Drop for Test {
     fn drop(&mut self) {
         for path in locked(&self.files).iter() {
-            let _ = std::fs::remove_file(path);
+            if std::fs::remove_file(path).is_err() {
+                let _ = std::fs::remove_dir_all(path);
+            }
         }
     }
 }

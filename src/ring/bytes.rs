@@ -76,6 +76,7 @@ const _: () = {
 impl Header {
     /// An empty ring whose next record has `position`, a multiple of 8. Positions usually start at 0; any other
     /// start behaves alike.
+    #[cfg(any(test, loom))]
     pub(crate) fn starting_at(position: u64) -> Self {
         let side =
             || CachePadded::new(Side { position: AtomicU64::new(position), records: AtomicU64::new(0) });

@@ -230,6 +230,7 @@ impl Reader {
     }
 
     /// Goes back to the first unreleased record.
+    #[cfg(any(test, loom))]
     pub(crate) fn rewind(&mut self) {
         self.head = self.released;
         self.passed = 0;
@@ -239,7 +240,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`peek`](Self::peek).
-    #[inline]
+    #[cfg(any(test, loom))]
     pub(crate) fn pop(&mut self, bytes: &mut [u8]) -> Result<Record, ReadError> {
         let record = self.peek()?;
         if mutated!("bytes.release_before_copy") {

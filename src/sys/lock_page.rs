@@ -146,6 +146,15 @@ pub(crate) fn try_lock_unused(own_description: BorrowedFd<'_>, limit: u16) -> io
     try_lock(own_description, 0, limit.saturating_add(1))
 }
 
+/// Gives the right up, with the indices up to `limit`. Closing the description is not enough: a child forked
+/// meanwhile has it, too.
+pub(crate) fn unlock_name(own_description: BorrowedFd<'_>, limit: u16) {
+    let mut lock = byte_range(0, limit.saturating_add(1));
+    lock.l_type = libc::F_UNLCK as libc::c_short;
+    // SAFETY: `lock` is a valid request.
+    unsafe { libc::fcntl(own_description.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+}
+
 /// What a failed lock means.
 pub(crate) fn refusal(error: io::Error, action: &'static str) -> Error {
     match error.raw_os_error() {

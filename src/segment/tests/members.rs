@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::segment::admin;
+use crate::segment::layout::RETIRED_AT;
 use crate::segment::name::Directory;
 use std::path::Path;
 
@@ -79,7 +80,6 @@ fn threads_that_attach_and_detach_never_lose_the_index() {
                         assert_eq!(mine, 1, "the only process there is");
                         let described = segment.describe_any(mine).unwrap();
                         assert_eq!(described.pid, u64::from(std::process::id()));
-                        assert!(segment.has_participants());
                     }
                 });
             }
@@ -223,16 +223,16 @@ fn unlinking_tells_the_attached_and_leaves_them_alone() {
     let name = place.name("a");
     let segment = create(&name);
     let (child, index) = participant(&name);
-    assert!(!is_retired(&segment));
+    assert!(!segment.is_retired());
     admin::unlink(&name).unwrap();
-    assert!(is_retired(&segment));
+    assert!(segment.is_retired());
     assert_eq!(place.files(), [""; 0]);
     assert!(matches!(open(&name), Err(Error::NotFound { .. })));
     assert!(matches!(admin::unlink(&name), Err(Error::NotFound { .. })));
     assert!(!segment.is_dead(index));
     let new = create(&name);
     assert_ne!(new.id(), segment.id());
-    assert!(!is_retired(&new));
+    assert!(!new.is_retired());
     child.kill();
     assert!(segment.is_dead(index));
 }
@@ -247,7 +247,7 @@ fn a_handle_unlinks_its_own_object_only() {
     assert!(matches!(old.unlink(), Err(Error::NotFound { .. })));
     assert_eq!(inode(&name), Some(new.id().inode));
     new.unlink().unwrap();
-    assert!(is_retired(&new));
+    assert!(new.is_retired());
     assert!(matches!(new.unlink(), Err(Error::NotFound { .. })));
     let anonymous = Segment::anonymous(&expected(), &terms()).unwrap();
     assert!(matches!(anonymous.unlink(), Err(Error::NotFound { .. })));
@@ -259,12 +259,12 @@ fn an_interrupted_removal_is_finished_by_the_next_opener() {
     let name = place.name("a");
     let segment = create(&name);
     // As a remover leaves it that was killed between its two steps.
-    segment.retired().store(1, Ordering::Release);
+    scribble(&name, RETIRED_AT, &1u32.to_ne_bytes());
     assert!(matches!(open(&name), Err(Error::NotFound { .. })));
     assert_eq!(place.files(), [""; 0]);
     let again = Probe::options().open_or_create(&name).unwrap();
     assert_ne!(again.0.id(), segment.id());
-    assert!(!is_retired(&again.0));
+    assert!(!again.0.is_retired());
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_removal_that_fails_is_taken_back() {
         assert!(matches!(admin::unlink(&name), Err(Error::Os { action: "remove the name", .. })));
     })
     .join();
-    assert!(!is_retired(&segment));
+    assert!(!segment.is_retired());
     assert_eq!(place.files(), ["a"]);
 }
 
@@ -341,25 +341,22 @@ fn clean_removes_what_nobody_uses_and_nothing_else() {
 }
 
 #[test]
-fn listing_shows_everything_and_trips_over_nothing() {
-    use std::os::unix::ffi::OsStrExt;
+fn clean_keeps_the_fifos_of_what_it_keeps() {
     let place = Place::new();
-    let _mine = create(&place.name("mine"));
-    drop(create(&place.name("nobodys")));
-    std::fs::write(place.name("letter"), "not a segment").unwrap();
-    std::fs::write(place.name(&"x".repeat(240)), "longer than any name of ours").unwrap();
-    let odd = Path::new(&place.path).join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
-    std::fs::write(&odd, "").unwrap();
-    std::fs::write(place.name(".hidden"), "").unwrap();
-    let dir = Directory::ours(Path::new(&place.path), 0o022, false).unwrap().unwrap();
-    let found = admin::list_in(dir).unwrap();
-    let told: Vec<_> =
-        found.iter().map(|found| (found.name.len(), found.geometry.is_ok(), found.attached)).collect();
-    assert_eq!(
-        told,
-        [(6, false, false), (4, true, true), (7, true, false), (240, false, false), (6, false, false)]
-    );
-    assert_eq!(found[1].geometry.as_ref().unwrap().capacity, CAPACITY);
+    let mine = create(&place.name("mine"));
+    let foreign = create(&place.name("other-version"));
+    let gone = create(&place.name("gone"));
+    let fifos: Vec<_> = [&mine, &foreign, &gone].map(|segment| segment.fifo(0).unwrap()).into();
+    scribble(&place.name("other-version"), 12, &9u32.to_ne_bytes());
+    let names: Vec<_> = place.files().into_iter().filter(|name| name.starts_with(".bell-")).collect();
+    assert_eq!(names.len(), 3);
+    std::fs::remove_file(place.name("gone")).unwrap();
+    drop(foreign);
+    assert_eq!(clean(&place), [""; 0]);
+    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 2);
+    mine.unlink().unwrap();
+    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 1);
+    drop(fifos);
 }
 
 #[test]

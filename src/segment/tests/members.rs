@@ -116,6 +116,38 @@ fn a_dead_index_is_swept_while_its_row_still_names_the_dead() {
 }
 
 #[test]
+fn in_a_large_company_the_empty_seats_go_first_and_then_those_of_the_dead() {
+    let place = Place::new();
+    let name = place.name("a");
+    let watch = create_with(&name, &Terms { participants: 12, ..terms() }).unwrap();
+    let mut living: Vec<_> = (0..9).map(|_| participant(&name)).collect();
+    let indices: Vec<u16> = living.iter().map(|(_, index)| *index).collect();
+    assert_eq!(indices, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let (dead, index) = living.remove(7);
+    assert_eq!(index, 9);
+    dead.kill();
+    for expected in [11, 12, 9] {
+        let (child, index) = participant(&name);
+        assert_eq!(index, expected);
+        living.push((child, index));
+    }
+    fork(|| assert!(matches!(open(&name), Err(Error::TooManyParticipants { limit: 12 })))).join();
+    let (dead, index) = living.remove(2);
+    assert_eq!(index, 4);
+    dead.kill();
+    let (_heir, index) = participant(&name);
+    assert_eq!(index, 4);
+    // Rows that lie, by being empty or not, keep nobody out.
+    let (dead, index) = living.remove(0);
+    assert_eq!(index, 2);
+    dead.kill();
+    for index in 1..=12 {
+        watch.row(index).valid.store(0, Ordering::Relaxed);
+    }
+    assert_eq!(participant(&name).1, 2);
+}
+
+#[test]
 fn killed_in_the_sweep_means_swept_again() {
     let place = Place::new();
     let name = place.name("a");

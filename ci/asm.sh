@@ -49,7 +49,7 @@ cold='full_fence|wake_sleepers|impossible'
 check ringway_push_u64 "$cold"
 check ringway_pop_u64 "$cold"
 check ringway_push_bytes "$cold"
-check ringway_peek_bytes "$cold|copy_to" # the copy is made for peers that are not trusted
+check ringway_peek_bytes "$cold|keep_copy" # the copy is made for peers that are not trusted
 
 # A run of ten million messages makes exactly the system calls of a run of none.
 calls() { strace -f -qq -o "$log" "$binary" "$1" >&2 && wc -l <"$log"; }

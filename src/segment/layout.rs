@@ -92,7 +92,8 @@ pub(crate) struct Row {
     pub(crate) pid: AtomicU64,
     pub(crate) namespace: AtomicU64,
     pub(crate) unique: AtomicU64,
-    /// Which ends or roles the process holds; what the bits mean is the object's business.
+    /// Which ends or roles the process holds. What the bits mean is the object's business, and so is clearing
+    /// them: its sweep does, before the row gets its next owner.
     pub(crate) roles: AtomicU64,
     /// Nanoseconds since 1970, for people.
     pub(crate) joined: AtomicU64,

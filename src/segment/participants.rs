@@ -220,7 +220,6 @@ fn write_row(row: &Row, process: ProcessId) {
     row.pid.store(process.pid, Ordering::Relaxed);
     row.namespace.store(process.namespace, Ordering::Relaxed);
     row.unique.store(process.unique, Ordering::Relaxed);
-    row.roles.store(0, Ordering::Relaxed);
     let now = now_in_nanoseconds();
     row.joined.store(now, Ordering::Relaxed);
     // The number only has to differ from the last one and from 0.
@@ -230,6 +229,5 @@ fn write_row(row: &Row, process: ProcessId) {
 }
 
 fn clear_row(row: &Row) {
-    row.roles.store(0, Ordering::Relaxed);
     row.valid.store(0, Ordering::Relaxed);
 }

@@ -146,11 +146,6 @@ impl Segment {
         self.describe_any(index).is_some_and(|process| process.is_gone(ProcessId::own()))
     }
 
-    /// Whether any process at all is attached, this one included. Not knowing is "yes".
-    pub(crate) fn has_participants(&self) -> bool {
-        self.ask(|fd| lock_page::is_any_held(fd, self.geometry.participants)).unwrap_or(true)
-    }
-
     /// Asks the kernel about locks; `None` if there is no way to do so.
     fn ask(&self, held: impl Fn(BorrowedFd<'_>) -> std::io::Result<bool>) -> Option<bool> {
         if self.fd_is_ours()

@@ -230,5 +230,5 @@ fn forks_during_an_attach_inherit_no_claim() {
     let kept: Vec<_> = (1..=16).filter(|&index| index != me && !segment.is_dead(index)).collect();
     // SAFETY: the group of a process this test has started; its members wait to be killed.
     assert_eq!(unsafe { libc::kill(-group, libc::SIGKILL) }, 0);
-    assert_eq!(kept, [], "indices that forked children kept alive");
+    assert_eq!(kept, [0_u16; 0], "indices that forked children kept alive");
 }

@@ -18,7 +18,7 @@ use super::layout::{Header, Plan};
 use super::{Segment, Sweep};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -380,6 +380,5 @@ impl Numbers {
 
 /// The retired word, as an attached handle sees it.
 fn is_retired(segment: &Segment) -> bool {
-    let word: &AtomicU32 = segment.retired();
-    word.load(Ordering::Acquire) != 0
+    segment.is_retired()
 }

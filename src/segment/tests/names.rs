@@ -147,12 +147,12 @@ fn cleaning_and_listing_serve_the_directory_of_the_environment() {
     let place = Place::new();
     with_directory(&place.name("dir"), || {
         assert_eq!(crate::clean().unwrap(), [""; 0], "not there yet");
-        assert!(crate::segment::admin::list().unwrap().is_empty());
+        assert!(crate::inspect::list().unwrap().is_empty());
         let _used = create("used");
         drop(create("unused"));
-        assert_eq!(crate::segment::admin::list().unwrap().len(), 2);
+        assert_eq!(crate::inspect::list().unwrap().len(), 2);
         assert_eq!(crate::clean().unwrap(), ["unused"]);
-        assert_eq!(crate::segment::admin::list().unwrap()[0].name, "used");
+        assert_eq!(crate::inspect::list().unwrap()[0].name, "used");
     });
 }
 

@@ -283,7 +283,14 @@ fn is_abandoned_and_removed(place: &Location) -> bool {
 
 /// Every name in the default directory that could be an object's, in order.
 pub(crate) fn names() -> Result<Vec<String>, Error> {
-    let Some(dir) = Directory::default_place(false)? else { return Ok(Vec::new()) };
+    match Directory::default_place(false)? {
+        Some(dir) => names_in(&dir),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same for any directory.
+pub(crate) fn names_in(dir: &Directory) -> Result<Vec<String>, Error> {
     let leaves = file::entries(dir.as_fd())
         .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
     let mut names: Vec<String> = leaves.into_iter().filter_map(|leaf| leaf.into_string().ok()).collect();

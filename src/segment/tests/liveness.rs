@@ -48,7 +48,11 @@ fn close_number(segment: &Segment) -> i32 {
 }
 
 /// An observer loses its descriptor, then somebody else gets the number; it must tell the living from the dead.
-fn an_observer_robbed_of_its_descriptor(segment: &Segment, other: &Segment, peer: impl FnOnce() -> (Child, u16)) {
+fn an_observer_robbed_of_its_descriptor(
+    segment: &Segment,
+    other: &Segment,
+    peer: impl FnOnce() -> (Child, u16),
+) {
     let me = segment.me().unwrap();
     let (child, index) = peer();
     let check = |dead| {

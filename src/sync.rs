@@ -238,8 +238,8 @@ impl<T> core::ops::DerefMut for Entered<'_, T> {
 impl<T> Drop for Entered<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `enter`. In a child forked meanwhile this leaves the parent's
-        // generation behind, as if nobody had been inside.
+        // Release: pairs with the Acquire in `enter`. In a child forked meanwhile this must not happen, because
+        // one of the child's own threads may be inside: who keeps this over a fork forgets it there.
         self.exclusive.word.store(self.word, Ordering::Release);
     }
 }

@@ -76,6 +76,9 @@ impl Test {
     }
 
     /// Starts a [`command`](Self::command).
+    ///
+    /// # Panics
+    /// If it does not start.
     pub fn spawn(&self, command: &mut Command) -> Peer<'_> {
         let mut child = command.spawn().expect("the helper program does not start");
         locked(&self.pids).insert(child.id(), ());
@@ -137,6 +140,9 @@ impl Peer<'_> {
     }
 
     /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it was waited for: its number may be somebody else's.
     pub fn signal(&self, number: i32) {
         assert!(!self.reaped);
         signal(self.pid(), number);
@@ -218,6 +224,15 @@ pub fn until_asleep(name: &str, before: u64) {
 pub fn sleeps(name: &str) -> u64 {
     let ring = ring(name);
     ring.items.sleeps + ring.space.sleeps
+}
+
+/// How often a sleeper was woken on this ring.
+///
+/// # Panics
+/// If there is no such ring.
+pub fn wakes(name: &str) -> u64 {
+    let ring = ring(name);
+    ring.items.wakes + ring.space.wakes
 }
 
 /// What an onlooker sees of this ring.

@@ -103,7 +103,8 @@ pub enum RecvError {
     Timeout,
     /// Nothing is left, and nobody who could send more.
     Closed,
-    /// The sender of a long message died in the middle of it. The rest of the stream is whole.
+    /// A long message broke off: its sender died, or gave up without space to say so, and nobody else is left.
+    /// The rest of the stream is whole.
     Torn {
         /// The bytes of it that had arrived; they are dropped.
         received: u64,

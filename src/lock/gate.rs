@@ -46,6 +46,15 @@ impl Gate {
         self.word.try_lock(me)
     }
 
+    /// The same for one of several users of the lock in the process; see [`LockWord::try_lock_as`].
+    ///
+    /// # Errors
+    /// [`Refused`].
+    #[inline]
+    pub(crate) fn try_lock_as(&self, me: u16, resume: bool) -> Result<Held, Refused> {
+        self.word.try_lock_as(me, resume)
+    }
+
     /// Takes the lock for the process `me`, or waits for it.
     ///
     /// `dead` tells whether the process with an index is gone. It is asked about the holder before the first
@@ -64,9 +73,28 @@ impl Gate {
         barrier: Barrier,
         deadline: Deadline,
         dead: impl Fn(u16) -> bool,
+        interrupt: impl FnMut() -> Option<E>,
+    ) -> Result<Held, LockFailed<E>> {
+        self.lock_as(me, || true, waiter, barrier, deadline, dead, interrupt)
+    }
+
+    /// The same for one of several users of the lock in the process. Before each try it asks `resume` whether it
+    /// is this one that parked the lock; the answer may change only before [`park`](Self::park).
+    ///
+    /// # Errors
+    /// [`LockFailed`].
+    #[expect(clippy::too_many_arguments, reason = "who, how, until when, and what to ask meanwhile")]
+    pub(crate) fn lock_as<E>(
+        &self,
+        me: u16,
+        resume: impl Fn() -> bool,
+        waiter: &mut Waiter,
+        barrier: Barrier,
+        deadline: Deadline,
+        dead: impl Fn(u16) -> bool,
         mut interrupt: impl FnMut() -> Option<E>,
     ) -> Result<Held, LockFailed<E>> {
-        let attempt = || match self.word.try_lock(me) {
+        let attempt = || match self.word.try_lock_as(me, resume()) {
             Ok(held) => Some(Ok(held)),
             Err(Refused::Held(_)) => None,
             Err(Refused::NotRecoverable) => Some(Err(LockFailed::NotRecoverable)),

@@ -177,13 +177,23 @@ impl LockWord {
     /// [`Refused`]; the word it carries was read before whatever the caller asks next.
     #[inline]
     pub(crate) fn try_lock(&self, me: u16) -> Result<Held, Refused> {
+        self.try_lock_as(me, true)
+    }
+
+    /// The same for one of several users of the lock in the process `me`: only if `resume` it takes a lock that
+    /// this process has parked, and else counts it as held.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    #[inline]
+    pub(crate) fn try_lock_as(&self, me: u16, resume: bool) -> Result<Held, Refused> {
         debug_assert_ne!(me, 0, "nobody cannot hold a lock");
         let mut seen = self.read();
         for _ in 0..PATIENCE {
             let (next, grant) = match seen.state() {
                 Some(State::Free) => (seen.next(State::Held, me, seen.inconsistent()), Grant::Clean),
                 Some(State::Died) => (seen.next(State::Held, me, true), Grant::Clean),
-                Some(State::Midway) if seen.owner() == me => {
+                Some(State::Midway) if seen.owner() == me && resume => {
                     (seen.next(State::Held, me, seen.inconsistent()), Grant::Resumed)
                 }
                 Some(State::Held | State::Midway) => return Err(Refused::Held(seen)),
@@ -347,7 +357,8 @@ mod tests {
         let lock = LockWord::new();
         lock.park(lock.try_lock(ME).unwrap());
         assert!(matches!(lock.try_lock(OTHER), Err(Refused::Held(seen)) if seen.owner() == ME));
-        let held = lock.try_lock(ME).unwrap();
+        assert!(matches!(lock.try_lock_as(ME, false), Err(Refused::Held(seen)) if seen.owner() == ME));
+        let held = lock.try_lock_as(ME, true).unwrap();
         assert_eq!(held.grant(), Grant::Resumed);
         lock.park(held);
         assert!(lock.sweep(ME), "a dead keeper is swept like a dead holder");

@@ -24,6 +24,7 @@
 //! | `publish`: tail, Release | `observe`: tail, Acquire | the records' headers and payloads |
 //! | `release`: head, Release | `reuse`: head, Acquire | that the reader has done with the bytes |
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
@@ -74,6 +75,13 @@ impl Header {
         let side =
             || CachePadded::new(Side { position: AtomicU64::new(position), records: AtomicU64::new(0) });
         Header { tail: side(), head: side() }
+    }
+
+    /// The published tail and the released head, as an onlooker sees them: not of one instant.
+    #[inline]
+    pub(crate) fn positions(&self) -> (u64, u64) {
+        // Relaxed: hints for those who wait; whoever then takes the role looks again.
+        (self.tail.position.load(Ordering::Relaxed), self.head.position.load(Ordering::Relaxed))
     }
 
     /// What was ever written and read. On a live ring the figures are not of one instant.
@@ -157,6 +165,15 @@ pub(crate) const fn footprint(len: u64) -> u64 {
 fn check_index(field: &'static str, moved: u64, room: u64) -> Result<(), Corrupt> {
     check_moved(field, moved, room)?;
     check_aligned(field, moved)
+}
+
+/// The same bytes, for who will only write them.
+#[inline(always)]
+fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let len = bytes.len();
+    // SAFETY: the same memory, borrowed exclusively, and of the same layout. The result goes to
+    // `Region::copy_out` alone, which stores nothing but initialised bytes.
+    unsafe { core::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }
 
 /// Refuses a position that is no multiple of 8.
@@ -435,11 +452,13 @@ impl Writer {
 }
 
 /// A record found by the reader: its header word was read once and checked, and is not looked at again.
+///
+/// Two words, so that it travels in registers. With a third field it would travel through the stack, written in
+/// halves and read back whole, which stalls the processor for longer than all the rest of a peek takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     position: u64,
-    len: u32,
-    tag: u32,
+    word: u64,
 }
 
 impl Record {
@@ -453,13 +472,13 @@ impl Record {
     /// The payload's length in bytes.
     #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.len as usize
+        self.word as u32 as usize
     }
 
     /// The user's word.
     #[inline]
     pub(crate) const fn tag(&self) -> u32 {
-        self.tag
+        (self.word >> 32) as u32
     }
 }
 
@@ -579,10 +598,10 @@ impl Reader {
         }
         // SAFETY: head is below the tail seen, so an honest writer leaves the word alone until it is released.
         let word = unsafe { self.ring.region.load(self.head) };
-        let record = Record { position: self.head, len: word as u32, tag: (word >> 32) as u32 };
+        let record = Record { position: self.head, word };
         // At least 8, as all positions are multiples of 8; at most the size, so the payload is inside the mirror.
         let room = self.seen() - RECORD_HEADER;
-        check_moved("record length", u64::from(record.len), room)?;
+        check_moved("record length", record.len() as u64, room)?;
         Ok(record)
     }
 
@@ -603,6 +622,12 @@ impl Reader {
     /// and still writes them.
     #[inline]
     pub(crate) fn copy_out(&self, record: &Record, at: usize, bytes: &mut [u8]) -> usize {
+        self.copy_out_uninit(record, at, as_uninit(bytes))
+    }
+
+    /// The same into memory that need not be initialised; as many bytes of it are as the result says.
+    #[inline]
+    pub(crate) fn copy_out_uninit(&self, record: &Record, at: usize, bytes: &mut [MaybeUninit<u8>]) -> usize {
         let Some(rest) = record.len().checked_sub(at) else { return 0 };
         if !self.holds(record) {
             return 0;
@@ -620,7 +645,7 @@ impl Reader {
     fn holds(&self, record: &Record) -> bool {
         let from = record.position.wrapping_sub(self.released);
         let to = self.tail.wrapping_sub(self.released);
-        from < to && footprint(u64::from(record.len)) <= to - from
+        from < to && footprint(record.len() as u64) <= to - from
     }
 
     /// Goes on to the record behind the one just peeked. The space is still held. Any other record is ignored.
@@ -630,7 +655,7 @@ impl Reader {
             debug_assert!(false, "a record is advanced over once");
             return;
         }
-        self.head = record.position.wrapping_add(footprint(u64::from(record.len)));
+        self.head = record.position.wrapping_add(footprint(record.len() as u64));
         self.passed += 1;
     }
 
@@ -665,7 +690,7 @@ impl Reader {
             self.release();
             let len = record.len().min(bytes.len());
             // SAFETY: none, that is the point.
-            unsafe { self.ring.region.copy_out(record.payload(), &mut bytes[..len]) };
+            unsafe { self.ring.region.copy_out(record.payload(), as_uninit(&mut bytes[..len])) };
             return Ok(record);
         }
         self.copy_out(&record, 0, bytes);

@@ -8,6 +8,7 @@
 //!
 //! Under loom it is an array of words, one loom cell each, and the mirror is done by masking.
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 #[cfg(not(loom))]
@@ -113,14 +114,14 @@ impl Region {
         unsafe { copy::contended(bytes.as_ptr(), self.address(position).as_ptr(), bytes.len()) }
     }
 
-    /// Copies from `position` and behind to `bytes`.
+    /// Copies from `position` and behind to `bytes`, all of which are initialised then.
     ///
     /// # Safety
     /// `bytes.len() <= size`, and by the ring's indices no thread of this process writes the place now.
     #[inline(always)]
-    pub(crate) unsafe fn copy_out(&self, position: u64, bytes: &mut [u8]) {
+    pub(crate) unsafe fn copy_out(&self, position: u64, bytes: &mut [MaybeUninit<u8>]) {
         // SAFETY: as in `copy_in`; a process that writes against the rules makes the bytes wrong, no more.
-        unsafe { copy::contended(self.address(position).as_ptr(), bytes.as_mut_ptr(), bytes.len()) }
+        unsafe { copy::contended(self.address(position).as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) }
     }
 }
 
@@ -156,10 +157,10 @@ impl Region {
     }
 
     /// See the real one.
-    pub(crate) unsafe fn copy_out(&self, position: u64, bytes: &mut [u8]) {
+    pub(crate) unsafe fn copy_out(&self, position: u64, bytes: &mut [MaybeUninit<u8>]) {
         for (place, byte) in (position..).zip(bytes) {
             // SAFETY: as for the caller.
-            *byte = (unsafe { self.load(place) } >> (place % 8 * 8)) as u8;
+            byte.write((unsafe { self.load(place) } >> (place % 8 * 8)) as u8);
         }
     }
 }

@@ -66,7 +66,8 @@ impl Segment {
             made = new_file(&place, header.file_len);
         }
         let (fd, temporary) = made?;
-        let home = place.home();
+        let mut home = place.home();
+        home.temporary.clone_from(&temporary);
         let unlinked = Unlinked { place, temporary }; // from here on removes a temporary name
         file::set_mode(fd.as_fd(), terms.mode)
             .map_err(|source| Error::Os { action: "set the segment's mode", source })?;

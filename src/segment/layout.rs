@@ -64,7 +64,9 @@ pub(crate) struct Header {
     /// Nanoseconds since 1970, for people.
     pub(crate) created: u64,
     pub(crate) creator: u64,
-    pub(crate) spare: [u64; 7],
+    pub(crate) spare: [u64; 6],
+    /// Over everything above: tells damage from intent, nothing more.
+    pub(crate) checksum: u64,
 }
 
 const _: () = {
@@ -75,6 +77,7 @@ const _: () = {
     assert!(offset_of!(Header, kind) == 16);
     assert!(offset_of!(Header, capacity) == 40);
     assert!(offset_of!(Header, boot) == 104);
+    assert!(offset_of!(Header, checksum) == 184);
     assert!(size_of::<Row>() == 64);
 };
 
@@ -89,7 +92,8 @@ pub(crate) struct Row {
     pub(crate) pid: AtomicU64,
     pub(crate) namespace: AtomicU64,
     pub(crate) unique: AtomicU64,
-    /// Which ends or roles the process holds; what the bits mean is the object's business.
+    /// Which ends or roles the process holds. What the bits mean is the object's business, and so is clearing
+    /// them: its sweep does, before the row gets its next owner.
     pub(crate) roles: AtomicU64,
     /// Nanoseconds since 1970, for people.
     pub(crate) joined: AtomicU64,
@@ -155,7 +159,7 @@ impl Header {
     /// Lays out a new segment. `None` if it would be absurdly large.
     pub(crate) fn lay_out(plan: &Plan, participants: u16, flags: u32, boot: [u8; 16]) -> Option<Self> {
         let Places { body_at, data_at, data_len, file_len } = plan.places(participants)?;
-        Some(Header {
+        let header = Header {
             magic: MAGIC,
             endian: ENDIAN,
             version: VERSION,
@@ -175,7 +179,24 @@ impl Header {
             boot,
             created: now_in_nanoseconds(),
             creator: ProcessId::own().pid,
-            spare: [0; 7],
+            spare: [0; 6],
+            checksum: 0,
+        };
+        Some(header.signed())
+    }
+
+    /// With the right checksum.
+    pub(crate) fn signed(mut self) -> Self {
+        self.checksum = self.sum();
+        self
+    }
+
+    /// A step for each word that loses nothing, so no change of a single word goes unseen.
+    fn sum(&self) -> u64 {
+        let words: [u64; size_of::<Header>() / 8] = bytemuck::cast(*self);
+        let signed = &words[..words.len() - 1];
+        signed.iter().fold(0x5249_4e47_5741_5901, |sum, word| {
+            (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
         })
     }
 
@@ -218,6 +239,9 @@ impl Header {
         expect("data offset", self.data_at, honest.data_at)?;
         expect("data length", self.data_len, honest.data_len)?;
         expect("file length", self.file_len, honest.file_len)?;
+        if self.checksum != self.sum() {
+            return Err(bad("checksum", self.checksum, self.sum()));
+        }
         if file_len < self.file_len {
             return Err(Error::Truncated { needed: self.file_len, found: file_len });
         }
@@ -286,7 +310,7 @@ mod tests {
         let lie = |change: fn(&mut Header)| {
             let mut header = honest();
             change(&mut header);
-            header.validate(len).unwrap_err()
+            header.signed().validate(len).unwrap_err()
         };
         assert!(matches!(lie(|h| h.magic[0] = b'X'), Error::BadMagic { .. }));
         assert!(matches!(lie(|h| h.endian = h.endian.swap_bytes()), Error::WrongEndian));
@@ -302,6 +326,8 @@ mod tests {
         assert!(matches!(lie(|h| h.data_at += PAGE), Error::BadGeometry { field: "data offset", .. }));
         assert!(matches!(lie(|h| h.areas = u64::MAX), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.file_len -= 1), Error::BadGeometry { field: "file length", .. }));
+        let damaged = Header { created: 0, ..honest() };
+        assert!(matches!(damaged.validate(len), Err(Error::BadGeometry { field: "checksum", .. })));
         assert!(
             matches!(honest().validate(len - 1), Err(Error::Truncated { needed, found }) if needed == found + 1)
         );

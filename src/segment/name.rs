@@ -39,6 +39,8 @@ pub(crate) struct Home {
     pub(crate) name: String,
     dir: PathBuf,
     leaf: CString,
+    /// What the file is called until it gets its name, where it cannot do without.
+    pub(crate) temporary: Option<CString>,
 }
 
 impl Home {
@@ -95,7 +97,7 @@ impl Location {
     }
 
     pub(crate) fn home(&self) -> Home {
-        Home { name: self.name.clone(), dir: self.dir.path.clone(), leaf: self.leaf.clone() }
+        Home { name: self.name.clone(), dir: self.dir.path.clone(), leaf: self.leaf.clone(), temporary: None }
     }
 
     /// Whether the name means the file with this identity.

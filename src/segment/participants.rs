@@ -11,6 +11,7 @@ use crate::sys::identity::ProcessId;
 use crate::sys::lock_page::{self, LockPage, NotTaken};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -168,8 +169,13 @@ fn lock_index_by_name(
     };
     let place = home.find().map_err(|source| Error::Os { action: ACTION, source })?;
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let open = || file::open_at(place.dir.as_fd(), &place.leaf, flags, 0);
-    match LockPage::take(open, segment.id, limit) {
+    let take =
+        |leaf: &CStr| LockPage::take(|| file::open_at(place.dir.as_fd(), leaf, flags, 0), segment.id, limit);
+    let mut taken = take(&place.leaf);
+    if let (Err(NotTaken::NotOpened(_)), Some(temporary)) = (&taken, &home.temporary) {
+        taken = take(temporary);
+    }
+    match taken {
         Ok(page) => Ok(Some(page)),
         Err(NotTaken::Full) => Ok(None),
         Err(NotTaken::Failed(error)) => Err(error),
@@ -205,7 +211,6 @@ fn write_row(row: &Row, process: ProcessId) {
     row.pid.store(process.pid, Ordering::Relaxed);
     row.namespace.store(process.namespace, Ordering::Relaxed);
     row.unique.store(process.unique, Ordering::Relaxed);
-    row.roles.store(0, Ordering::Relaxed);
     let now = now_in_nanoseconds();
     row.joined.store(now, Ordering::Relaxed);
     // The number only has to differ from the last one and from 0.
@@ -215,6 +220,5 @@ fn write_row(row: &Row, process: ProcessId) {
 }
 
 fn clear_row(row: &Row) {
-    row.roles.store(0, Ordering::Relaxed);
     row.valid.store(0, Ordering::Relaxed);
 }

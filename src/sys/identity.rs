@@ -61,23 +61,22 @@ impl ProcessId {
         {
             return ProcessId { pid, namespace, unique };
         }
-        let own = Self::ask();
+        let pid = std::process::id();
+        let namespace = file::open(c"/proc/self/ns/pid", libc::O_RDONLY).and_then(Stat::of);
+        let process = open_process(pid);
         // What could not be found out this time (out of descriptors, say) may be known the next.
+        let certain = namespace.is_ok() && process.is_ok();
+        let own = ProcessId {
+            pid: u64::from(pid),
+            namespace: namespace.map_or(0, |stat| stat.id().inode),
+            unique: process.map_or(0, |fd| unique_inode(fd.as_fd())),
+        };
         if let Ok(page) = page
-            && own.namespace != 0
+            && certain
         {
             page.identity.remember([own.pid, own.namespace, own.unique]);
         }
         own
-    }
-
-    fn ask() -> Self {
-        let pid = std::process::id();
-        let namespace = file::open(c"/proc/self/ns/pid", libc::O_RDONLY)
-            .and_then(Stat::of)
-            .map_or(0, |stat| stat.id().inode);
-        let unique = open_process(pid).map_or(0, |fd| unique_inode(fd.as_fd()));
-        ProcessId { pid: u64::from(pid), namespace, unique }
     }
 
     /// Whether this process is gone for certain, seen from `observer`. Not knowing is "no".

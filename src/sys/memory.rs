@@ -217,9 +217,11 @@ mod tests {
         file::allocate(fd.as_fd(), (head + 2 * area) as u64).unwrap();
         let mapping = Mapping::mirrored(fd.as_fd(), head, area, 2, PageOptions::default()).unwrap();
         assert_eq!(mapping.len(), head + 4 * area);
-        let word = |at: usize| {
-            // SAFETY: inside the mapping and aligned; only this test knows the file.
-            unsafe { mapping.base().add(at).cast::<AtomicU32>().as_ref() }
+        let word = |at: usize| -> &AtomicU32 {
+            // SAFETY: inside the mapping.
+            let word = unsafe { mapping.base().add(at) };
+            // SAFETY: aligned, mapped as long as the test runs, and an atomic.
+            unsafe { word.cast().as_ref() }
         };
         for (number, offset) in (1..).zip((0..area).step_by(256)) {
             for (index, mark) in [(0, number), (1, 1000 + number)] {

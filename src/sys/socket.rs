@@ -60,46 +60,44 @@ impl<'a> Line<'a> {
 
     /// Whether a bell's byte is the next thing to be read here.
     pub(crate) fn is_there(self) -> bool {
-        self.peek::<1>() == (1, [BYTE])
+        self.peek().0
     }
 
     /// Takes one bell's byte if that is the next thing to be read, and nothing else. Returns whether another
-    /// one is behind it.
+    /// one seems to be behind it.
     ///
     /// Whoever reads other traffic here keeps away from bell bytes, and whoever takes those holds the receive lock
     /// of the end: so the byte taken is the one looked at.
     pub(crate) fn take(self) -> bool {
-        let more = match self.peek::<2>() {
-            (1, [BYTE, _]) => Some(false),
-            (2, [BYTE, BYTE]) => Some(true),
-            // Nothing; or something foreign, which may lie behind a byte of ours: look closer.
-            _ => None,
-        };
-        if more.is_none() && !self.is_there() {
+        let (ours, more) = self.peek();
+        if !ours {
             return false;
         }
         let mut byte = 0_u8;
         // SAFETY: `byte` is a place for the one byte asked for.
         let got = unsafe { libc::recv(self.0.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
-        got == 1 && more.unwrap_or_else(|| self.is_there())
+        got == 1 && more
     }
 
-    /// Looks at the next `N` bytes at most and leaves them there. Says how many there are: none if they come with
-    /// control data, which a bell's byte never does.
-    fn peek<const N: usize>(self) -> (usize, [u8; N]) {
-        let mut bytes = [0; N];
-        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: N };
+    /// Looks at the next two bytes, if they are there, and leaves them there. Says whether the first one is a
+    /// bell's, and whether the second one looks the same.
+    ///
+    /// Other traffic is told apart by its first byte, or by being a single byte that carries descriptors.
+    fn peek(self) -> (bool, bool) {
+        let mut bytes = [0_u8; 2];
+        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         // SAFETY: all zeroes is a valid `msghdr`: no address, no parts, no control data.
         let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
-        // Without room for control data the kernel only notes that there is some; it installs no descriptor.
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         // SAFETY: `message` names one part, which has room for its length, and both outlive the call.
         let got = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
-        let seen =
-            if message.msg_flags & libc::MSG_CTRUNC == 0 { usize::try_from(got).unwrap_or(0) } else { 0 };
-        (seen, bytes)
+        // Without room for control data the kernel only notes that it met some, and installs no descriptor. It
+        // looks on behind the bytes asked for, but stops behind those that carry some: so a note and one byte
+        // mean that this one does, while a note and two leave the first one alone.
+        let carries = got == 1 && message.msg_flags & libc::MSG_CTRUNC != 0;
+        (got >= 1 && bytes[0] == BYTE && !carries, got == 2 && bytes[1] == BYTE)
     }
 }
 
@@ -237,3 +235,6 @@ impl AsFd for Fifo {
 fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -23,7 +23,7 @@ pub(crate) trait Ear {
     /// Whether a byte of the bell is there.
     fn is_there(&self) -> bool;
 
-    /// Removes exactly one byte of the bell. Returns whether another one is behind it.
+    /// Removes exactly one byte of the bell. Returns whether another one seems to be behind it.
     fn take(&self) -> bool;
 }
 
@@ -310,3 +310,8 @@ impl Ear for Fifo {
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Bell>() == 8 && align_of::<Bell>() == 8);
+
+#[cfg(all(test, not(loom)))]
+mod stress;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -155,16 +155,17 @@ fn receive(shared: &Shared, order: Order) -> i32 {
 }
 
 /// A child process that ends with this value.
-struct Child(libc::pid_t);
+pub(super) struct Child(libc::pid_t);
 
 impl Child {
-    fn spawn(shared: &'static Shared, order: Order, body: fn(&Shared, Order) -> i32) -> Self {
-        // SAFETY: the child runs `body`, which uses only its own stack, shared memory and system calls.
+    /// `body` uses only its own stack, shared memory and system calls.
+    pub(super) fn spawn(body: impl FnOnce() -> i32) -> Self {
+        // SAFETY: the child runs `body`, which needs nothing that other threads may have held locked.
         match unsafe { libc::fork() } {
             0 => {
                 // SAFETY: no memory is passed. The child must not outlive a test that was killed.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                let code = body(shared, order);
+                let code = body();
                 // SAFETY: ends the child without running what belongs to its parent.
                 unsafe { libc::_exit(code) }
             }
@@ -176,12 +177,12 @@ impl Child {
     }
 
     /// Whether it sleeps in the kernel.
-    fn asleep(&self) -> bool {
+    pub(super) fn asleep(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
         stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
     }
 
-    fn join(self) -> i32 {
+    pub(super) fn join(self) -> i32 {
         let mut status = 0;
         // SAFETY: `status` is ours to fill.
         let waited = unsafe { libc::waitpid(self.0, &raw mut status, 0) };
@@ -211,8 +212,8 @@ fn run(order: Order, limit: Duration, patience: Duration) -> Result<String, Stri
     // SAFETY: page-aligned, large enough, never unmapped, all-zero, and `Shared` is atomics only.
     let shared: &'static Shared = unsafe { &*map.cast::<Shared>() };
 
-    let sender = Child::spawn(shared, order, send);
-    let receiver = Child::spawn(shared, order, receive);
+    let sender = Child::spawn(|| send(shared, order));
+    let receiver = Child::spawn(|| receive(shared, order));
     let began = Instant::now();
     let (mut seen, mut since) = ((0, 0), Instant::now());
     while began.elapsed() < limit {
@@ -248,9 +249,9 @@ fn run(order: Order, limit: Duration, patience: Duration) -> Result<String, Stri
 }
 
 /// How long a lost wake-up must last to be called one.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-fn limit() -> Duration {
+pub(super) fn limit() -> Duration {
     let seconds =
         std::env::var("RINGWAY_STRESS_SECONDS").map_or(2, |text| text.parse().expect("a number of seconds"));
     Duration::from_secs(seconds)

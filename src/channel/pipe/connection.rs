@@ -1,6 +1,6 @@
 //! One end of a pipe, as one process holds it.
 
-use super::layout::{self, Body, Lane, SIMPLEX, announce_departure, count_out, handles, one_handle};
+use super::layout::{self, Body, Lane, SIMPLEX, announce_departure, one_handle};
 use super::readiness::Fifos;
 use super::receive::ReceiveState;
 use super::send::SendState;
@@ -13,7 +13,7 @@ use crate::segment::{Segment, Sweep, admin, create};
 use crate::sync::{AtomicU64, Exclusive, Ordering};
 use crate::sys::file::Stat;
 use crate::sys::socket;
-use crate::wait::{Barrier, Wait};
+use crate::wait::{Barrier, Waiter};
 use core::fmt;
 use core::ptr::NonNull;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,9 +60,13 @@ pub struct Connection {
     departures_judged: AtomicU64,
     pub(super) sender: Exclusive<SendState>,
     pub(super) receiver: Exclusive<ReceiveState>,
+    /// The process (by its generation) in which this connection has parked the receive lock in the middle of a
+    /// message; 0 if it has not. Written with the lock held.
+    pub(super) parked_by: AtomicU64,
     pub(super) barrier: Barrier,
     pub(super) trusted: bool,
-    pub(super) wait: Wait,
+    /// How to wait, with nothing learnt yet.
+    pub(super) waiter: Waiter,
     pub(super) max_message: usize,
     /// Held by all who hold this end: the kernel tells the other end when the last copy is gone.
     socket: Option<OwnedFd>,
@@ -183,17 +187,19 @@ impl Connection {
             End::Second => (second_sends, first_sends),
         };
         let generation = segment.generation().current();
+        let waiter = Waiter::new(settings.wait);
         let connection = Connection {
             end,
             outgoing,
             incoming,
             member: AtomicU64::new(0),
             departures_judged: AtomicU64::new(0),
-            sender: Exclusive::new(generation, SendState::new(settings.wait)),
-            receiver: Exclusive::new(generation, ReceiveState::new(settings.wait)),
+            sender: Exclusive::new(generation, SendState::new(waiter)),
+            receiver: Exclusive::new(generation, ReceiveState::new(waiter)),
+            parked_by: AtomicU64::new(0),
             barrier: Barrier::of_this_process(),
             trusted: segment.is_trusted(),
-            wait: settings.wait,
+            waiter,
             max_message: settings.max_message,
             socket,
             fifos: Fifos::default(),
@@ -220,7 +226,7 @@ impl Connection {
         if self.member.compare_exchange(seen, member, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             let end = self.end.index();
             self.segment.row(me).roles.fetch_add(one_handle(end), Ordering::AcqRel);
-            // Release: pairs with the Acquire in `peers_are_gone`: who sees the arrival finds the row.
+            // AcqRel: pairs with the Acquire in `peers_are_gone`: who sees the arrival finds the row.
             self.body().ends[end].arrivals.fetch_add(1, Ordering::AcqRel);
         }
         Ok(me)
@@ -253,7 +259,7 @@ impl Connection {
     /// Whether every holder of the other end has closed it or died, asked only if there is a sign of it.
     #[inline]
     pub(super) fn peers_are_gone_by_sign(&self) -> bool {
-        // Acquire: pairs with the Release in `announce_departure`: what the leaver sent comes before.
+        // Acquire: pairs with the AcqRel in `announce_departure`: what the leaver sent comes before.
         let departures = self.body().ends[self.end.other().index()].departures.load(Ordering::Acquire);
         departures != self.departures_judged.load(Ordering::Relaxed) && self.judge_departures(departures)
     }
@@ -271,34 +277,17 @@ impl Connection {
     /// come there yet.
     #[cold]
     pub(super) fn peers_are_gone(&self) -> bool {
+        let other = self.end.other().index();
         if let Some(socket) = &self.socket {
             let gone = socket::is_hung_up(socket.as_fd());
             if gone {
-                self.count_out_the_dead();
+                layout::is_held(&self.segment, other); // counts the deaths
             }
             return gone;
         }
-        let state = &self.body().ends[self.end.other().index()];
-        // Acquire: pairs with the Release in `arrive`.
-        state.arrivals.load(Ordering::Acquire) > 0 && !self.count_out_the_dead()
-    }
-
-    /// Counts out holders of the other end that died; whether a living one is left.
-    fn count_out_the_dead(&self) -> bool {
-        let other = self.end.other().index();
-        let me = self.segment.me().unwrap_or(0);
-        let mut alive = false;
-        for index in 1..=self.segment.geometry().participants {
-            if handles(self.segment.row(index).roles.load(Ordering::Acquire), other) == 0 {
-                continue;
-            }
-            if index != me && self.segment.is_dead(index) {
-                count_out(&self.segment, index);
-            } else {
-                alive = true;
-            }
-        }
-        alive
+        // Acquire: pairs with the AcqRel in `arrive`.
+        let somebody_came = self.body().ends[other].arrivals.load(Ordering::Acquire) > 0;
+        somebody_came && !layout::is_held(&self.segment, other)
     }
 
     /// Which end this is.

@@ -72,13 +72,24 @@ pub(super) struct EndState {
     pub(super) socket: AtomicU64,
 }
 
-/// The handles of each end that a process has, in its row's `roles` word.
+/// A process's row says in its `roles` word which ends it holds:
+///
+/// ```text
+/// burials:32 | handles of the second end:16 | handles of the first end:16
+/// ```
+///
+/// The process itself adds and subtracts handles; whoever finds it dead clears them and counts a burial. So no
+/// word with handles recurs under the next owner of the row, and the exchange of one who was late fails.
 pub(super) const fn one_handle(end: usize) -> u64 {
-    1 << (32 * end)
+    1 << (16 * end)
 }
 
-pub(super) const fn handles(roles: u64, end: usize) -> u32 {
-    (roles >> (32 * end)) as u32
+pub(super) const fn handles(roles: u64, end: usize) -> u16 {
+    (roles >> (16 * end)) as u16
+}
+
+const fn buried(roles: u64) -> u64 {
+    ((roles >> 32) + 1) << 32
 }
 
 pub(super) fn body(segment: &Segment) -> &Body {
@@ -107,20 +118,48 @@ pub(super) const SWEEP: Sweep = |segment, index| {
         lane.sending.lock.sweep(index, barrier);
         lane.recv_lock.sweep(index, barrier);
     }
-    count_out(segment, index);
+    let roles = segment.row(index).roles.load(Ordering::Acquire);
+    count_out(segment, index, roles);
 };
 
-/// Counts a dead participant out of the ends it held, once, and wakes all who may be waiting for it.
-pub(super) fn count_out(segment: &Segment, index: u16) {
-    let roles = &segment.row(index).roles;
-    let held = roles.load(Ordering::Acquire);
+/// Whether a living process holds the end. Counts out those it finds dead.
+///
+/// A handle can pass from a process behind to one in front of the search, by `fork`. So nobody is found only if
+/// two searches in a row find nobody.
+#[cold]
+pub(super) fn is_held(segment: &Segment, end: usize) -> bool {
+    let me = segment.me().unwrap_or(0);
+    let search = || {
+        (1..=segment.geometry().participants).any(|index| {
+            // Acquire: pairs with the AcqRel of `Connection::arrive`. The word first, the question after it.
+            let roles = segment.row(index).roles.load(Ordering::Acquire);
+            if handles(roles, end) == 0 {
+                return false;
+            }
+            let dead = index != me && segment.is_dead(index);
+            if dead {
+                count_out(segment, index, roles);
+            }
+            !dead
+        })
+    };
+    search() || search()
+}
+
+/// Counts a dead participant out of the ends that `roles` names, once, and wakes all who may be waiting for it.
+/// The word was read before the participant was found dead.
+fn count_out(segment: &Segment, index: u16, roles: u64) {
+    if handles(roles, 0) == 0 && handles(roles, 1) == 0 {
+        return;
+    }
     // AcqRel: one of several who notice does the counting.
-    if held == 0 || roles.compare_exchange(held, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    let word = &segment.row(index).roles;
+    if word.compare_exchange(roles, buried(roles), Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
     let body = body(segment);
     for end in [0, 1] {
-        if handles(held, end) > 0 {
+        if handles(roles, end) > 0 {
             body.ends[end].deaths.fetch_add(1, Ordering::Relaxed);
             announce_departure(body, end);
         }
@@ -129,7 +168,7 @@ pub(super) fn count_out(segment: &Segment, index: u16) {
 
 /// Tells the other end that somebody left this one.
 pub(super) fn announce_departure(body: &Body, end: usize) {
-    // Release: pairs with the Acquire in `Connection::peers_gone_hint`: what the leaver did comes before.
+    // AcqRel: pairs with the Acquire in `Connection::peers_are_gone_by_sign`: what the leaver did comes before.
     body.ends[end].departures.fetch_add(1, Ordering::AcqRel);
     let barrier = Barrier::of_this_process();
     // What this end sent may be waited for, and space in what it was to receive.

@@ -39,7 +39,8 @@ use std::os::fd::OwnedFd;
 /// # Named pipes
 /// [`create`](Self::create) makes a pipe with a name and takes its first end, [`open`](Self::open) takes the second
 /// end; [`options`](Self::options) can do both in either order. There, sends are kept and receives wait until
-/// somebody has come to the other end; only after that can it be closed.
+/// somebody has come to the other end; only after that can it be closed. A forked child counts as a holder of the
+/// end from its first call on. (Of a pipe without a name every copy of an end counts, used or not.)
 ///
 /// # When a process dies
 /// A message is received whole or not at all. If its sender dies in the middle of a message in pieces, the

@@ -8,12 +8,12 @@ use crate::channel::{RecvError, SendError};
 use crate::error::Corrupt;
 use crate::lock::{Grant, Held, State};
 use crate::ring::ReadError;
-use crate::ring::bytes::{Reader, Record, Ring};
+use crate::ring::bytes::{Reader, Record, Ring, footprint};
 use crate::sync::{Entered, Ordering};
-use crate::wait::{Deadline, TimedOut, Wait, Waiter};
+use crate::wait::{ALL, Deadline, TimedOut, Waiter};
 use core::cell::RefCell;
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ops::Deref;
 use core::time::Duration;
 
@@ -25,11 +25,13 @@ pub(super) struct ReceiveState {
     waiter: Waiter,
     /// The message whose pieces are coming in. While there is one, this process keeps the receive lock.
     partial: Option<Partial>,
+    /// The memory of a message that its receiver gave for another: empty, for the next one in pieces.
+    spare: Vec<u8>,
 }
 
 impl ReceiveState {
-    pub(super) fn new(wait: Wait) -> Self {
-        ReceiveState { reader: None, waiter: Waiter::new(wait), partial: None }
+    pub(super) fn new(waiter: Waiter) -> Self {
+        ReceiveState { reader: None, waiter, partial: None, spare: Vec::new() }
     }
 }
 
@@ -46,17 +48,25 @@ struct Turn<'a> {
 impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
-        let midway = self.state.partial.is_some();
         // SAFETY: taken here only, in the drop of the whole.
-        let (state, held) =
-            unsafe { (ManuallyDrop::take(&mut self.state), ManuallyDrop::take(&mut self.held)) };
+        let state = unsafe { ManuallyDrop::take(&mut self.state) };
+        // SAFETY: as above.
+        let held = unsafe { ManuallyDrop::take(&mut self.held) };
+        if !self.is_ours() {
+            // A child forked in mid-turn. It may have a turn of its own by now, which this must not end.
+            return mem::forget(state);
+        }
+        let midway = state.partial.is_some();
         // The state first: whoever gets the lock next must find it free.
         drop(state);
-        if self.connection.generation() != self.generation {
-            return;
-        }
         let (gate, barrier) = (&self.lane.recv_lock, self.connection.barrier);
-        if midway { gate.park(held, barrier) } else { gate.unlock(held, barrier) }
+        if midway {
+            // Relaxed: `park` publishes it, and wakes those who waited while it said otherwise.
+            self.connection.parked_by.store(self.generation, Ordering::Relaxed);
+            gate.park(held, barrier);
+        } else {
+            gate.unlock(held, barrier);
+        }
     }
 }
 
@@ -130,7 +140,8 @@ impl Connection {
                 if fits { Ok(record.len()) } else { Err(RecvError::TooLong { max: max as u64 }) }
             }
             Found::Assembled(message) => {
-                *buffer = message;
+                turn.state.spare = mem::replace(buffer, message);
+                turn.state.spare.clear();
                 Ok(buffer.len())
             }
             Found::Nothing => Err(RecvError::Empty),
@@ -173,14 +184,14 @@ impl Connection {
 
     /// Whether [`recv`](Self::recv) has something to say: waits at most `timeout` for a message, or the first
     /// piece of one, or the end of the stream. Takes nothing. Of several processes that are told so, one gets
-    /// the message.
+    /// the message; and a message of which only the first pieces are there may yet be given up by its sender.
     ///
     /// # Errors
     /// [`RecvError::NotReadable`].
     pub fn poll(&self, timeout: Duration) -> Result<bool, RecvError> {
         let (lane, _) = self.incoming().ok_or(RecvError::NotReadable)?;
         let deadline = Deadline::after(timeout);
-        let mut waiter = Waiter::new(self.wait);
+        let mut waiter = self.waiter;
         match self.await_item(lane, &mut waiter, deadline) {
             Err(RecvError::Timeout) => Ok(false),
             _ => Ok(true),
@@ -191,24 +202,32 @@ impl Connection {
     fn await_message(&self, deadline: Deadline) -> Result<(Turn<'_>, Found), RecvError> {
         let (lane, ring) = self.incoming().ok_or(RecvError::NotReadable)?;
         let mut closed = false;
+        let mut waited = None;
         loop {
             let Some(mut turn) = self.turn_to_receive(lane, ring, deadline)? else { continue };
+            let again = waited.is_some();
+            if let Some(waiter) = waited.take() {
+                turn.state.waiter = waiter; // with what it has learnt
+            }
             match turn.look(deadline)? {
                 Found::Nothing if closed => return Err(RecvError::Closed),
+                // Somebody else was faster, or the indices make no sense.
+                Found::Nothing if again && deadline.has_passed() => return Err(RecvError::Timeout),
                 Found::Nothing => {
                     self.settle(lane);
                     let mut waiter = turn.state.waiter;
                     drop(turn);
                     // Whoever sees that all senders are gone sees all they sent, but only by looking again.
                     closed = self.await_item(lane, &mut waiter, deadline)?;
+                    waited = Some(waiter);
                 }
                 found => return Ok((turn, found)),
             }
         }
     }
 
-    /// Takes the receive lock and makes everything ready behind it. `None` after waiting for another connection
-    /// of this process, which is in the middle of a message: try again.
+    /// Takes the receive lock and makes everything ready behind it. `None` if it came from another connection of
+    /// this process, which is in the middle of a message: try again.
     #[inline]
     fn turn_to_receive<'a>(
         &'a self,
@@ -217,15 +236,21 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Option<Turn<'a>>, RecvError> {
         let me = self.me().map_err(RecvError::Attach)?;
-        let held = self.lock(&lane.recv_lock, me, deadline).map_err(from_lock)?;
         let generation = self.generation();
-        let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.wait)) else {
+        let parked = || self.parked_by.load(Ordering::Relaxed) == generation;
+        let held = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
+        let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.waiter)) else {
             return Err(RecvError::Corrupt(Corrupt { field: "receive lock", found: 0, limit: 0 }));
         };
-        if held.grant() == Grant::Resumed && state.partial.is_none() {
-            drop(state);
-            self.leave_to_the_other(lane, held, deadline)?;
-            return Ok(None);
+        if held.grant() == Grant::Resumed {
+            self.parked_by.store(0, Ordering::Relaxed);
+            if state.partial.is_none() {
+                // Our own thread was faster, ended its message and left the lock to another connection, which
+                // parked it in turn.
+                drop(state);
+                lane.recv_lock.park(held, self.barrier);
+                return if deadline.has_passed() { Err(RecvError::Timeout) } else { Ok(None) };
+            }
         }
         let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
         let mut turn = Turn { connection: self, lane, ring, state, held, generation };
@@ -233,23 +258,11 @@ impl Connection {
         Ok(Some(turn))
     }
 
-    /// Puts back a lock that another connection of this process keeps, and waits until it goes on.
-    #[cold]
-    fn leave_to_the_other(&self, lane: &Lane, held: Held, deadline: Deadline) -> Result<(), RecvError> {
-        let gate = &lane.recv_lock;
-        gate.park(held, self.barrier);
-        let parked = gate.word().read();
-        let attempt = || (gate.word().read() != parked).then_some(());
-        let mut waiter = Waiter::new(self.wait);
-        let waited = waiter.wait(gate.waiting(), self.barrier, deadline, attempt, || None, || false);
-        waited.map_err(|TimedOut| RecvError::Timeout)
-    }
-
     /// Waits until something lies in the ring (`false`) or nobody is left to send (`true`).
     fn await_item(&self, lane: &Lane, waiter: &mut Waiter, deadline: Deadline) -> Result<bool, RecvError> {
         let has_item = || {
-            let counts = lane.header.counts();
-            counts.written_bytes != counts.read_bytes
+            let (tail, head) = lane.header.positions();
+            tail != head
         };
         let attempt = || {
             if has_item() { Some(false) } else { self.peers_are_gone_by_sign().then_some(true) }
@@ -264,7 +277,7 @@ impl Connection {
     pub(super) fn give_up_midway(&mut self) {
         let Some((lane, _)) = self.incoming() else { return };
         let generation = self.generation();
-        let Some(mut state) = self.receiver.enter(generation, || ReceiveState::new(self.wait)) else {
+        let Some(mut state) = self.receiver.enter(generation, || ReceiveState::new(self.waiter)) else {
             return;
         };
         if state.partial.take().is_none() {
@@ -289,6 +302,12 @@ fn from_lock(error: SendError) -> RecvError {
 }
 
 impl Turn<'_> {
+    /// Whether this process is the one that took the turn: `false` in a child forked meanwhile.
+    #[inline]
+    fn is_ours(&self) -> bool {
+        self.connection.generation() == self.generation
+    }
+
     #[inline]
     fn reader(&mut self) -> Result<&mut Reader, RecvError> {
         // `prepare` has put it there.
@@ -310,8 +329,11 @@ impl Turn<'_> {
     }
 
     /// Looks for a message: one that is whole, or one in pieces, for which it waits once it has begun.
+    ///
+    /// Beyond the deadline it takes what is there, but at most a ring full: a sender may be faster than we are.
     #[inline]
     fn look(&mut self, deadline: Deadline) -> Result<Found, RecvError> {
+        let mut unasked = 0;
         loop {
             let record = match self.reader()?.peek() {
                 Ok(record) => record,
@@ -324,6 +346,13 @@ impl Turn<'_> {
             };
             if self.state.partial.is_none() && judge(record.tag(), None) == Step::Whole {
                 return Ok(Found::Record(record));
+            }
+            unasked += footprint(record.len() as u64);
+            if unasked > self.ring.region().size() {
+                if deadline.has_passed() {
+                    return Err(RecvError::Timeout);
+                }
+                unasked = 0;
             }
             if let Some(message) = self.take_piece(&record)? {
                 return Ok(Found::Assembled(message));
@@ -375,7 +404,7 @@ impl Turn<'_> {
         const MAX_TRUST: u64 = 1 << 26;
         let trusted = if self.connection.trusted { u64::MAX } else { MAX_TRUST };
         let expected = announced.min(trusted).min(self.connection.max_message as u64);
-        let mut bytes = Vec::new();
+        let mut bytes = mem::take(&mut self.state.spare);
         if bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX)).is_err() {
             bytes = Vec::new(); // it may yet fit as it grows; if not, `add` skips it
         }
@@ -431,14 +460,15 @@ impl Turn<'_> {
         if self.connection.peers_are_gone() { Err(RecvError::Torn { received }) } else { Ok(()) }
     }
 
-    /// Gives a record's space back and wakes a sender.
+    /// Gives a record's space back and wakes all who wait for space: it may be too little for one of them and
+    /// do for another.
     #[inline]
     fn release(&mut self, record: &Record) -> Result<(), RecvError> {
         let reader = self.reader()?;
         reader.advance(record);
         reader.release();
         let left_empty = reader.seen() == 0;
-        self.lane.space.wake(1, self.connection.barrier);
+        self.lane.space.wake(ALL, self.connection.barrier);
         if left_empty {
             self.connection.settle(self.lane);
         }
@@ -468,7 +498,8 @@ fn sender_is_dead(connection: &Connection, lane: &Lane) -> bool {
     }
 }
 
-/// A message received without copying; see [`Connection::recv_ref`].
+/// A message received without copying; see [`Connection::recv_ref`]. In a process forked meanwhile it is empty if
+/// it was not a copy.
 pub struct Message<'a> {
     content: Content<'a>,
 }
@@ -486,6 +517,7 @@ impl Deref for Message<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.content {
+            Content::Shared { turn, .. } if !turn.is_ours() => &[],
             Content::Shared { turn, record } => match &turn.state.reader {
                 // SAFETY: the record is held until this is dropped, and the peers are trusted not to write it.
                 Some(reader) => unsafe { in_place(reader, record) },
@@ -499,7 +531,7 @@ impl Deref for Message<'_> {
 impl Drop for Message<'_> {
     fn drop(&mut self) {
         if let Content::Shared { turn, record } = &mut self.content
-            && turn.connection.generation() == turn.generation
+            && turn.is_ours()
         {
             let record = *record;
             // Fails only if there is no reader, and then there was no record.

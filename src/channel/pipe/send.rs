@@ -10,10 +10,10 @@ use crate::ring::WriteError;
 use crate::ring::bytes::{RECORD_HEADER, Reservation, Ring, Writer, footprint};
 use crate::sync::{Entered, Ordering};
 use crate::sys::clock;
-use crate::wait::{Deadline, TimedOut, Wait, Waiter};
+use crate::wait::{ALL, Deadline, TimedOut, Waiter};
 use core::convert::Infallible;
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
@@ -25,13 +25,13 @@ pub(super) struct SendState {
     waiter: Waiter,
     /// When we last asked the kernel whether anybody is left to receive, on the coarse clock.
     asked_at: u64,
-    /// Where loans are written while the peer is not trusted.
+    /// Where loans are written while the peer is not trusted. Only grows; all of it is initialised.
     scratch: Vec<u8>,
 }
 
 impl SendState {
-    pub(super) fn new(wait: Wait) -> Self {
-        SendState { writer: None, waiter: Waiter::new(wait), asked_at: 0, scratch: Vec::new() }
+    pub(super) fn new(waiter: Waiter) -> Self {
+        SendState { writer: None, waiter, asked_at: 0, scratch: Vec::new() }
     }
 }
 
@@ -49,13 +49,16 @@ impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: taken here only, in the drop of the whole.
-        let (state, held) =
-            unsafe { (ManuallyDrop::take(&mut self.state), ManuallyDrop::take(&mut self.held)) };
+        let state = unsafe { ManuallyDrop::take(&mut self.state) };
+        // SAFETY: as above.
+        let held = unsafe { ManuallyDrop::take(&mut self.held) };
+        if !self.is_ours() {
+            // A child forked in mid-turn. It may have a turn of its own by now, which this must not end.
+            return mem::forget(state);
+        }
         // The state first: whoever gets the lock next must find it free.
         drop(state);
-        if self.connection.generation() == self.generation {
-            self.lane.sending.lock.unlock(held, self.connection.barrier);
-        }
+        self.lane.sending.lock.unlock(held, self.connection.barrier);
     }
 }
 
@@ -105,22 +108,28 @@ impl Connection {
         if message.len() > whole_max(ring) {
             return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(message, deadline);
         }
+        let mut waited = None;
         loop {
             let mut turn = self.turn_to_send(lane, ring, deadline)?;
             match turn.writer()?.push(message, stream::tag(WHOLE, 0)) {
                 Ok(()) => {
                     turn.announce();
+                    turn.learn(waited);
                     return Ok(());
                 }
                 // Nobody is kept from sending by one who waits for space: a smaller message may fit.
-                Err(WriteError::Full) => turn.leave_and_await_space(message.len(), deadline)?,
+                Err(WriteError::Full) => {
+                    turn.learn(waited);
+                    waited = Some(turn.leave_and_await_space(message.len(), waited.is_some(), deadline)?);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Space for a message of up to `len` bytes, to be written in place and committed. While the loan lives,
-    /// nobody else can send from this end.
+    /// Space for a message of up to `len` bytes, to be written in place and committed; it holds bytes of older
+    /// messages, or zeros. While the loan lives, nobody else can send from this end: if its owner sends by other
+    /// means, that waits for ever.
     ///
     /// # Errors
     /// [`SendError::TooLarge`] for more than about half of [`capacity`](Self::capacity): such messages are not
@@ -138,11 +147,15 @@ impl Connection {
         if len > whole_max(ring) {
             return Err(SendError::TooLarge { len: len as u64, max: whole_max(ring) as u64 });
         }
+        let mut waited = None;
         loop {
             let mut turn = self.turn_to_send(lane, ring, deadline)?;
+            turn.learn(waited);
             match turn.writer()?.reserve(len) {
                 Ok(reservation) => return Ok(Loan::of(turn, reservation)),
-                Err(WriteError::Full) => turn.leave_and_await_space(len, deadline)?,
+                Err(WriteError::Full) => {
+                    waited = Some(turn.leave_and_await_space(len, waited.is_some(), deadline)?);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -158,11 +171,11 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Turn<'a>, SendError> {
         let me = self.me().map_err(SendError::Attach)?;
-        let held = self.lock(&lane.sending.lock, me, deadline)?;
+        let held = self.lock(&lane.sending.lock, me, || false, deadline)?;
         let generation = self.generation();
-        let Some(state) = self.sender.enter(generation, || SendState::new(self.wait)) else {
+        let Some(state) = self.sender.enter(generation, || SendState::new(self.waiter)) else {
             // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
-            // unlocked, because it is not ours.
+            // unlocked here, because it is not ours: the thread inside will do that.
             return Err(SendError::Corrupt(Corrupt { field: "send lock", found: 0, limit: 0 }));
         };
         let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
@@ -173,21 +186,37 @@ impl Connection {
 
     /// Takes a gate, taking it over from a dead holder. What the locks of a pipe protect needs no repair of the
     /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word.
+    ///
+    /// A lock that this process parked in mid-message belongs to one of its connections: `parked` tells whether
+    /// it is this one.
     #[inline]
-    pub(super) fn lock(&self, gate: &Gate, me: u16, deadline: Deadline) -> Result<Held, SendError> {
-        let held = match gate.try_lock(me) {
+    pub(super) fn lock(
+        &self,
+        gate: &Gate,
+        me: u16,
+        parked: impl Fn() -> bool,
+        deadline: Deadline,
+    ) -> Result<Held, SendError> {
+        let held = match gate.try_lock_as(me, parked()) {
             Ok(held) => held,
-            Err(_) => self.lock_slowly(gate, me, deadline)?,
+            Err(_) => self.lock_slowly(gate, me, parked, deadline)?,
         };
         Ok(if held.inconsistent() { gate.recovered(held) } else { held })
     }
 
     #[cold]
-    fn lock_slowly(&self, gate: &Gate, me: u16, deadline: Deadline) -> Result<Held, SendError> {
-        let mut waiter = Waiter::new(self.wait);
+    fn lock_slowly(
+        &self,
+        gate: &Gate,
+        me: u16,
+        parked: impl Fn() -> bool,
+        deadline: Deadline,
+    ) -> Result<Held, SendError> {
+        let mut waiter = self.waiter;
         let dead = |index| self.segment().is_dead(index);
         let never = || None::<Infallible>;
-        gate.lock(me, &mut waiter, self.barrier, deadline, dead, never).map_err(|failure| match failure {
+        let held = gate.lock_as(me, parked, &mut waiter, self.barrier, deadline, dead, never);
+        held.map_err(|failure| match failure {
             LockFailed::TimedOut => SendError::Timeout,
             LockFailed::NotRecoverable => corrupt_lock(0),
             LockFailed::Corrupt(word) => corrupt_lock(word),
@@ -211,6 +240,20 @@ fn piece_max(ring: Ring) -> usize {
 }
 
 impl<'a> Turn<'a> {
+    /// Whether this process is the one that took the turn: `false` in a child forked meanwhile.
+    #[inline]
+    fn is_ours(&self) -> bool {
+        self.connection.generation() == self.generation
+    }
+
+    /// Keeps what was learnt about waiting while the turn was somebody else's.
+    #[inline]
+    fn learn(&mut self, waited: Option<Waiter>) {
+        if let Some(waiter) = waited {
+            self.state.waiter = waiter;
+        }
+    }
+
     #[inline]
     fn writer(&mut self) -> Result<&mut Writer, SendError> {
         // `prepare` has put it there.
@@ -267,8 +310,13 @@ impl<'a> Turn<'a> {
             flags |= if after.is_empty() { LAST } else { 0 };
             if let Err(error) = self.push_piece(prefix, piece, stream::tag(flags, id), deadline) {
                 // What has been sent must not be taken for a message. If there is no space to say so, the next
-                // sender does, or the receiver finds it out.
-                let _ = self.end_unfinished(id, Deadline::NOW);
+                // sender does, or the receiver finds it out: by this wake, if it has begun to sleep meanwhile.
+                let said = self.end_unfinished(id, Deadline::NOW).is_ok();
+                let (lane, barrier) = (self.lane, self.connection.barrier);
+                drop(self);
+                if !said {
+                    lane.items.wake(ALL, barrier);
+                }
                 return Err(error);
             }
             if after.is_empty() {
@@ -289,15 +337,20 @@ impl<'a> Turn<'a> {
         deadline: Deadline,
     ) -> Result<(), SendError> {
         let len = head.len() + body.len();
-        let reservation = match self.writer()?.reserve(len) {
-            Err(WriteError::Full) => {
-                let mut waiter = self.state.waiter;
-                let waited = self.await_space(&mut waiter, len, deadline);
-                self.state.waiter = waiter;
-                waited?;
-                self.writer()?.reserve(len)?
+        let mut waited = false;
+        let reservation = loop {
+            match self.writer()?.reserve(len) {
+                Err(WriteError::Full) if waited && deadline.has_passed() => return Err(SendError::Timeout),
+                Err(WriteError::Full) => {
+                    let mut waiter = self.state.waiter;
+                    let outcome =
+                        await_space(self.connection, self.lane, self.ring, &mut waiter, len, deadline);
+                    self.state.waiter = waiter;
+                    outcome?;
+                    waited = true;
+                }
+                result => break result?,
             }
-            result => result?,
         };
         let writer = self.writer()?;
         writer.fill(&reservation, 0, head);
@@ -307,17 +360,18 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Ends the turn and waits until a message of `len` bytes would fit.
+    /// Ends the turn and waits until a message of `len` bytes would fit. Whoever comes here `again`, because
+    /// somebody else was faster or the indices make no sense, must not do so beyond the deadline.
     #[cold]
-    fn leave_and_await_space(self, len: usize, deadline: Deadline) -> Result<(), SendError> {
+    fn leave_and_await_space(self, len: usize, again: bool, deadline: Deadline) -> Result<Waiter, SendError> {
         let (connection, lane, ring) = (self.connection, self.lane, self.ring);
         let mut waiter = self.state.waiter;
         drop(self);
-        await_space(connection, lane, ring, &mut waiter, len, deadline)
-    }
-
-    fn await_space(&self, waiter: &mut Waiter, len: usize, deadline: Deadline) -> Result<(), SendError> {
-        await_space(self.connection, self.lane, self.ring, waiter, len, deadline)
+        if again && deadline.has_passed() {
+            return Err(SendError::Timeout);
+        }
+        await_space(connection, lane, ring, &mut waiter, len, deadline)?;
+        Ok(waiter)
     }
 
     /// Wakes a receiver.
@@ -340,10 +394,10 @@ fn await_space(
     let size = ring.region().size();
     let needed = footprint(len as u64);
     let has_space = || {
-        let counts = lane.header.counts();
+        let (tail, head) = lane.header.positions();
+        let used = tail.wrapping_sub(head);
         // Nonsense in the indices is for whoever holds the lock to find.
-        counts.written_bytes.wrapping_sub(counts.read_bytes).wrapping_add(needed) <= size
-            || counts.written_bytes.wrapping_sub(counts.read_bytes) > size
+        used > size || size - used >= needed
     };
     let attempt = || {
         if has_space() {
@@ -353,13 +407,15 @@ fn await_space(
         }
     };
     let patrol = || connection.peers_are_gone().then_some(Err(SendError::Closed));
-    match waiter.wait(&lane.space, connection.barrier, deadline, attempt, patrol, has_space) {
+    // No baton: receivers wake all who wait for space, because what is too little for one may do for another.
+    match waiter.wait(&lane.space, connection.barrier, deadline, attempt, patrol, || false) {
         Ok(result) => result,
         Err(TimedOut) => Err(SendError::Timeout),
     }
 }
 
-/// Space for a message, to be written in place; see [`Connection::reserve`].
+/// Space for a message, to be written in place; see [`Connection::reserve`]. In a process forked meanwhile it is
+/// empty.
 #[must_use = "reserved space becomes a message only when it is committed"]
 pub struct Loan<'a> {
     turn: Turn<'a>,
@@ -368,10 +424,9 @@ pub struct Loan<'a> {
 
 impl<'a> Loan<'a> {
     fn of(mut turn: Turn<'a>, reservation: Reservation) -> Self {
-        if !turn.connection.trusted {
-            let scratch = &mut turn.state.scratch;
-            scratch.clear();
-            scratch.resize(reservation.len(), 0);
+        let len = reservation.len();
+        if !turn.connection.trusted && turn.state.scratch.len() < len {
+            turn.state.scratch.resize(len, 0);
         }
         Loan { turn, reservation }
     }
@@ -386,7 +441,7 @@ impl<'a> Loan<'a> {
     /// meanwhile it does nothing.
     pub fn commit_len(self, len: usize) {
         let Loan { mut turn, reservation } = self;
-        if turn.connection.generation() != turn.generation {
+        if !turn.is_ours() {
             return;
         }
         let len = len.min(reservation.len());
@@ -406,8 +461,11 @@ impl Deref for Loan<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
+        if !self.turn.is_ours() {
+            return &[];
+        }
         if !self.turn.connection.trusted {
-            return &self.turn.state.scratch;
+            return &self.turn.state.scratch[..self.reservation.len()];
         }
         let start = self.turn.ring.region().address(self.reservation.payload());
         // SAFETY: the reserved bytes lie inside the mirror and are initialised; they are ours alone while we
@@ -419,8 +477,11 @@ impl Deref for Loan<'_> {
 impl DerefMut for Loan<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
+        if !self.turn.is_ours() {
+            return &mut [];
+        }
         if !self.turn.connection.trusted {
-            return &mut self.turn.state.scratch;
+            return &mut self.turn.state.scratch[..self.reservation.len()];
         }
         let start = self.turn.ring.region().address(self.reservation.payload());
         // SAFETY: as in `deref`, and this guard is borrowed exclusively.

@@ -61,12 +61,12 @@ fn a_child_is_somebody_new(make: fn(Box<dyn FnOnce()>) -> Child) {
 
 #[test]
 fn a_forked_child_is_somebody_new() {
-    a_child_is_somebody_new(|body| fork(body));
+    a_child_is_somebody_new(fork);
 }
 
 #[test]
 fn a_cloned_child_is_somebody_new() {
-    a_child_is_somebody_new(|body| raw_clone(body));
+    a_child_is_somebody_new(raw_clone);
 }
 
 #[test]

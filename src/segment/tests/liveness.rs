@@ -187,12 +187,12 @@ fn an_orphan_does_not_stand_in(make: fn(Box<dyn FnOnce()>) -> Child) {
 
 #[test]
 fn a_forked_orphan_does_not_keep_its_parents_index() {
-    an_orphan_does_not_stand_in(|body| fork(body));
+    an_orphan_does_not_stand_in(fork);
 }
 
 #[test]
 fn a_cloned_orphan_does_not_keep_its_parents_index() {
-    an_orphan_does_not_stand_in(|body| raw_clone(body));
+    an_orphan_does_not_stand_in(raw_clone);
 }
 
 #[test]

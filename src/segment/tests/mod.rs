@@ -14,7 +14,7 @@ mod names;
 mod races;
 
 use super::create::{Expected, Terms};
-use super::layout::Plan;
+use super::layout::{Header, Plan};
 use super::{Segment, Sweep};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
@@ -167,6 +167,14 @@ fn scribble(path: &str, at: u64, bytes: &[u8]) {
     std::fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
 }
 
+/// Changes the header of a file as if its creator had written it so.
+fn forge(path: &str, change: impl FnOnce(&mut Header)) {
+    let bytes = std::fs::read(path).unwrap();
+    let mut header: Header = bytemuck::pod_read_unaligned(&bytes[..size_of::<Header>()]);
+    change(&mut header);
+    scribble(path, 0, bytemuck::bytes_of(&header.signed()));
+}
+
 /// Comes back once `done` says so; fails the test if that takes too long.
 #[track_caller]
 fn eventually(what: &str, mut done: impl FnMut() -> bool) {
@@ -292,6 +300,17 @@ impl Child {
         assert_eq!(unsafe { libc::waitid(libc::P_PID, self.pid as u32, &mut info, flags) }, 0);
     }
 
+    /// Whether it has ended already, and not well.
+    fn has_failed(&self) -> bool {
+        // SAFETY: all zeroes is a valid place for the answer, and means that there is none.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: our own child, and a place for the answer.
+        assert_eq!(unsafe { libc::waitid(libc::P_PID, self.pid as u32, &mut info, flags) }, 0);
+        // SAFETY: the answer to `waitid` has this field.
+        info.si_signo != 0 && unsafe { info.si_status() } != 0
+    }
+
     fn kill(mut self) {
         self.signal(libc::SIGKILL);
         self.reap();
@@ -329,6 +348,13 @@ fn linger() -> ! {
 
 fn c_string(text: &str) -> CString {
     CString::new(text).unwrap()
+}
+
+/// Sets a variable of a child's environment. Not by `std`, whose lock may be held by a thread that a child does not
+/// have.
+fn set_variable(name: &str, value: &str) {
+    // SAFETY: C strings; a child has a single thread, so nobody reads the environment meanwhile.
+    assert_eq!(unsafe { libc::setenv(c_string(name).as_ptr(), c_string(value).as_ptr(), 1) }, 0);
 }
 
 /// The open descriptors of this process.

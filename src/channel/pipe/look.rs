@@ -82,7 +82,7 @@ fn end(state: &EndState, index: usize, table: &Table<'_>) -> PipeEnd {
             .into_iter()
             .map(|participant| Holding {
                 participant,
-                connections: layout::handles(table.roles(participant.index), index),
+                connections: layout::handles(table.roles(participant.index), index).into(),
             })
             .filter(|holding| holding.connections > 0)
             .collect(),

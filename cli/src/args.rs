@@ -37,8 +37,8 @@ pub(crate) enum Command {
 /// Shows what moving data between two processes costs here, in under 20 seconds
 ///
 /// Starts a real second process and moves market ticks and the bytes of a file to it, over each transport in
-/// turn. Both sides compute checksums; a mismatch is an error. Slow transports carry as much of the same
-/// sequence as fits into their time.
+/// turn. Both sides compute checksums; a mismatch is an error. The typed ring carries all ticks and the byte ring
+/// the whole file; the others carry as much of the same sequence as fits into their time.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +68,7 @@ pub(crate) struct DemoArgs {
 #[command(after_help = "\
 Examples:
   ringway bench                                       everything
-  ringway bench --transports pipe,unix --sizes 64,4K  some of it
+  ringway bench --transports spsc,pipe --sizes 64,4K  some of it
   ringway bench --json > results.jsonl                one JSON object a line
 
 Each JSON line has the members transport, mode (spin, adaptive or park), payload_bytes, metric and value.

@@ -59,7 +59,8 @@ fn plan(args: &BenchArgs, pins: Pins) -> (Vec<Case>, bool) {
     let with_modes = |kind: Kind, payload| kind.modes().iter().map(move |&mode| Case { kind, mode, payload });
     let floors = Kind::FLOORS.into_iter().filter(wanted).flat_map(|kind| with_modes(kind, 8));
     let carriers = args.sizes.iter().flat_map(|&payload| {
-        Kind::CARRIERS.into_iter().filter(wanted).flat_map(move |kind| with_modes(kind, payload))
+        let fit = move |kind: &Kind| wanted(kind) && kind.carries(payload);
+        Kind::CARRIERS.into_iter().filter(fit).flat_map(move |kind| with_modes(kind, payload))
     });
     let mut cases: Vec<Case> = floors.chain(carriers).collect();
     let all = cases.len();
@@ -183,6 +184,8 @@ mod tests {
         assert!(!left_out);
         let (cases, _) = planned(&["--sizes", "64", "--transports", "tcp"], Pins::Two(0, 1));
         assert_eq!(cases, [Case { kind: Kind::Tcp, mode: Mode::Park, payload: 64 }]);
+        let (cases, _) = planned(&["--sizes", "1K,64K", "--transports", "spsc"], Pins::Two(0, 1));
+        assert!(cases.len() == 3 && cases.iter().all(|case| case.payload == 1024), "{cases:?}");
     }
 
     #[test]

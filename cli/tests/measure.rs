@@ -105,6 +105,37 @@ fn tcp_is_measured() {
     check_rival("tcp");
 }
 
+/// One of ours, in each way of waiting, for the lengths it carries.
+fn check_ours(name: &str, lens: &[u64]) {
+    let cases = bench(name, "8,1K,64K");
+    let two_cpus = thread::available_parallelism().unwrap().get() > 1;
+    let modes: &[&str] = if two_cpus { &["adaptive", "park", "spin"] } else { &["adaptive", "park"] };
+    let mut expected = Vec::new();
+    for mode in modes {
+        expected.extend(lens.iter().map(|len| (name.to_owned(), (*mode).to_owned(), *len)));
+    }
+    assert_eq!(cases.keys().cloned().collect::<Vec<_>>(), expected);
+    for metrics in cases.values() {
+        assert!(metrics["throughput_msgs"] > 0.0 && metrics["throughput_bytes"] > 0.0);
+        check_round_trips(metrics);
+    }
+}
+
+#[test]
+fn typed_rings_are_measured() {
+    check_ours("spsc", &[8, 1024]);
+}
+
+#[test]
+fn byte_rings_are_measured() {
+    check_ours("bytes", &[8, 1024, 65_536]);
+}
+
+#[test]
+fn our_pipes_are_measured() {
+    check_ours("ringway-pipe", &[8, 1024, 65_536]);
+}
+
 #[test]
 fn the_floors_are_measured() {
     let cases = bench("floor-cacheline,floor-futex", "64");
@@ -140,15 +171,21 @@ fn the_demo_moves_and_checks_everything() {
     assert_eq!(parts.len(), 5, "{shown}");
     assert!(parts[1].starts_with("2,000 market ticks of 32 bytes"));
     let mut sums = BTreeMap::new();
-    for transport in ["OS pipe", "Unix socket", "TCP loopback"] {
+    let ours = ["Ringway typed ring", "Ringway byte ring", "Ringway pipe"];
+    for transport in ours.into_iter().chain(["OS pipe", "Unix socket", "TCP loopback"]) {
         let [count, "✓", sum, ..] = row(parts[1], transport)[..] else { panic!("{shown}") };
         let moved: u64 = count.replace(',', "").parse().unwrap();
         assert!((1..=2000).contains(&moved), "{count}");
+        assert!(moved == 2000 || transport != ours[0], "the typed ring carries all of them: {shown}");
         // A machine that is busy enough lets one of them run out of time; equal counts have equal checksums.
         assert_eq!(*sums.entry(moved).or_insert(sum), sum, "{shown}");
         assert_eq!(row(parts[2], transport).len(), 9, "four durations with units, and a bar");
+        if transport == ours[0] {
+            continue;
+        }
         let [_, _, passes, "✓", ..] = row(parts[3], transport)[..] else { panic!("{shown}") };
-        assert!(passes.parse::<f64>().unwrap() >= 0.0);
+        let least = if transport == ours[1] { 1.0 } else { 0.0 };
+        assert!(passes.parse::<f64>().unwrap() >= least, "the byte ring carries the whole file: {shown}");
     }
 }
 

@@ -18,7 +18,9 @@ use crate::{
     sys,
     transport::{
         CHUNK, Kind, Link, Mode, TickLink, Transport, Work, with_transport,
-        work::{PassSum, TickSum, Ticks, expected_messages, fill_message, message_base, read_message},
+        work::{
+            PassSum, TICK_LEN, TickSum, Ticks, expected_messages, fill_message, message_base, read_message,
+        },
     },
 };
 
@@ -92,7 +94,7 @@ pub(crate) fn ticks(
             Ok((sent, pace.start_ns()))
         })
     }
-    with_transport!(kind, over(setup, (kind, mode), limits, progress))
+    with_transport!(kind, TICK_LEN, over(setup, (kind, mode), limits, progress))
 }
 
 /// Sends messages of `len` bytes one way.
@@ -135,7 +137,7 @@ pub(crate) fn messages(
             },
         )
     }
-    with_transport!(kind, over(setup, (kind, mode), len, limits, progress))
+    with_transport!(kind, len, over(setup, (kind, mode), len, limits, progress))
 }
 
 /// Sends the bytes of `file` one way, over and over, in chunks of [`CHUNK`]. Limits are in bytes; the last
@@ -186,7 +188,7 @@ pub(crate) fn bytes(
             },
         )
     }
-    with_transport!(kind, over(setup, (kind, mode), file, limits, progress))
+    with_transport!(kind, CHUNK, over(setup, (kind, mode), file, limits, progress))
 }
 
 /// Lets the far side begin, sends, and compares what was sent with what the far side reports.
@@ -250,7 +252,7 @@ pub(crate) fn round_trips(
             }
         }
     }
-    with_transport!(kind, over(setup, (kind, mode), len, time, progress))
+    with_transport!(kind, len, over(setup, (kind, mode), len, time, progress))
 }
 
 fn ping(
@@ -298,8 +300,8 @@ pub(crate) fn method(setup: &Setup) -> String {
         Pins::One(_) => "\nWith one CPU for both processes, all figures include switching between them.",
     };
     format!(
-        "One message is one write; who reads from a pipe or socket does so through a buffer of 64 KiB.\n\
-         Files go in writes of 64 KiB. The buffers of pipes and sockets are the system's defaults.\n\
+        "Rings are written and read in place. Elsewhere one message is one write, and who reads does so through a\n\
+         buffer of 64 KiB. Files go in chunks of 64 KiB. The buffers of pipes and sockets are the system's defaults.\n\
          A round trip includes one look at the clock ({} ns).{shared}",
         clock_cost_ns()
     )

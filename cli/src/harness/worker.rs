@@ -37,7 +37,7 @@ pub(crate) struct WorkerArgs {
 pub(crate) fn run(args: &WorkerArgs) -> Result<(), Failure> {
     let fds = adopt_all(&args.fds)?;
     sys::pin_to(args.cpu).context(|| format!("cannot run on CPU {}", args.cpu))?;
-    match with_transport!(args.transport, serve(fds, args.mode, args.work)) {
+    match with_transport!(args.transport, args.work.message_len(), serve(fds, args.mode, args.work)) {
         Ok(report) => say(&Said::Report(report)),
         Err(error) => {
             // The parent may be gone; then nobody is left to tell.

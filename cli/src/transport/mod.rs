@@ -4,6 +4,7 @@
 //! outside every loop (`with_transport!`).
 
 pub(crate) mod floor;
+pub(crate) mod ring;
 pub(crate) mod stream;
 pub(crate) mod work;
 
@@ -15,6 +16,12 @@ use work::{TICK_LEN, Tick};
 /// The transports by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
+    /// Ringway's ring of one plain type, `ringway::spsc`; messages of up to 4 KiB.
+    Spsc,
+    /// Ringway's ring of byte records, `ringway::bytes`.
+    Bytes,
+    /// Ringway's pipe for any number of processes, `ringway::Pipe`.
+    RingwayPipe,
     /// Two OS pipes, one each way.
     Pipe,
     /// A connected pair of Unix stream sockets.
@@ -29,13 +36,17 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What carries data; the floors only go back and forth.
-    pub(crate) const CARRIERS: [Kind; 3] = [Kind::Pipe, Kind::Unix, Kind::Tcp];
+    pub(crate) const CARRIERS: [Kind; 6] =
+        [Kind::Spsc, Kind::Bytes, Kind::RingwayPipe, Kind::Pipe, Kind::Unix, Kind::Tcp];
     /// The lower bounds this machine sets.
     pub(crate) const FLOORS: [Kind; 2] = [Kind::FloorCacheline, Kind::FloorFutex];
 
     /// The name in arguments and in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Kind::Spsc => "spsc",
+            Kind::Bytes => "bytes",
+            Kind::RingwayPipe => "ringway-pipe",
             Kind::Pipe => "pipe",
             Kind::Unix => "unix",
             Kind::Tcp => "tcp",
@@ -47,6 +58,9 @@ impl Kind {
     /// The name in tables.
     pub(crate) fn title(self) -> &'static str {
         match self {
+            Kind::Spsc => "Ringway typed ring",
+            Kind::Bytes => "Ringway byte ring",
+            Kind::RingwayPipe => "Ringway pipe",
             Kind::Pipe => "OS pipe",
             Kind::Unix => "Unix socket",
             Kind::Tcp => "TCP loopback",
@@ -58,6 +72,7 @@ impl Kind {
     /// The ways of waiting it knows.
     pub(crate) fn modes(self) -> &'static [Mode] {
         match self {
+            Kind::Spsc | Kind::Bytes | Kind::RingwayPipe => &[Mode::Spin, Mode::Adaptive, Mode::Park],
             Kind::Pipe | Kind::Unix | Kind::Tcp | Kind::FloorFutex => &[Mode::Park],
             Kind::FloorCacheline => &[Mode::Spin],
         }
@@ -65,9 +80,17 @@ impl Kind {
 
     /// Whether it is one of Ringway's own.
     pub(crate) fn is_ours(self) -> bool {
-        match self {
-            Kind::Pipe | Kind::Unix | Kind::Tcp | Kind::FloorCacheline | Kind::FloorFutex => false,
-        }
+        matches!(self, Kind::Spsc | Kind::Bytes | Kind::RingwayPipe)
+    }
+
+    /// Whether it carries messages of `len` bytes. A typed ring does if there is a type for them.
+    pub(crate) fn carries(self, len: usize) -> bool {
+        self != Kind::Spsc || TYPED_LENS.contains(&len)
+    }
+
+    /// Whether it carries bytes of any number.
+    pub(crate) fn carries_streams(self) -> bool {
+        self != Kind::Spsc && !self.is_floor()
     }
 
     /// Whether it is a lower bound and no transport.
@@ -75,6 +98,9 @@ impl Kind {
         Kind::FLOORS.contains(&self)
     }
 }
+
+/// The lengths of messages for which `with_transport!` knows a type.
+const TYPED_LENS: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,16 +251,29 @@ impl<L: Link> TickLink for L {
     }
 }
 
-/// Calls a function that is generic over the [`Transport`], for the one that a [`Kind`] names.
+/// Calls a function that is generic over the [`Transport`], for the one that a [`Kind`] names. The typed ring has
+/// a type for each length of messages.
 macro_rules! with_transport {
-    ($kind:expr, $function:ident($($argument:expr),* $(,)?)) => {{
-        use $crate::transport::{Kind, floor, stream};
-        match $kind {
-            Kind::Pipe => $function::<stream::Pipe>($($argument),*),
-            Kind::Unix => $function::<stream::Unix>($($argument),*),
-            Kind::Tcp => $function::<stream::Tcp>($($argument),*),
-            Kind::FloorCacheline => $function::<floor::CacheLine>($($argument),*),
-            Kind::FloorFutex => $function::<floor::Futex>($($argument),*),
+    ($kind:expr, $len:expr, $function:ident($($argument:expr),* $(,)?)) => {{
+        use $crate::transport::{Kind, floor, ring, stream};
+        match ($kind, $len) {
+            (Kind::Spsc, 16) => $function::<ring::Typed<2>>($($argument),*),
+            (Kind::Spsc, 32) => $function::<ring::Typed<4>>($($argument),*),
+            (Kind::Spsc, 64) => $function::<ring::Typed<8>>($($argument),*),
+            (Kind::Spsc, 128) => $function::<ring::Typed<16>>($($argument),*),
+            (Kind::Spsc, 256) => $function::<ring::Typed<32>>($($argument),*),
+            (Kind::Spsc, 512) => $function::<ring::Typed<64>>($($argument),*),
+            (Kind::Spsc, 1024) => $function::<ring::Typed<128>>($($argument),*),
+            (Kind::Spsc, 4096) => $function::<ring::Typed<512>>($($argument),*),
+            // This one refuses all lengths but its own.
+            (Kind::Spsc, _) => $function::<ring::Typed<1>>($($argument),*),
+            (Kind::Bytes, _) => $function::<ring::Bytes>($($argument),*),
+            (Kind::RingwayPipe, _) => $function::<ring::Pipe>($($argument),*),
+            (Kind::Pipe, _) => $function::<stream::Pipe>($($argument),*),
+            (Kind::Unix, _) => $function::<stream::Unix>($($argument),*),
+            (Kind::Tcp, _) => $function::<stream::Tcp>($($argument),*),
+            (Kind::FloorCacheline, _) => $function::<floor::CacheLine>($($argument),*),
+            (Kind::FloorFutex, _) => $function::<floor::Futex>($($argument),*),
         }
     }};
 }
@@ -264,6 +303,16 @@ mod tests {
         for kind in Kind::CARRIERS.into_iter().chain(Kind::FLOORS) {
             assert_eq!(kind.to_possible_value().unwrap().get_name(), kind.name());
             assert!(!kind.modes().is_empty());
+        }
+    }
+
+    #[test]
+    fn every_length_of_a_typed_ring_has_a_type() {
+        fn makes<T: Transport>(len: usize) -> bool {
+            T::pair(Mode::Park, Work::Messages(len)).is_ok()
+        }
+        for len in (8..=5000).step_by(8) {
+            assert_eq!(with_transport!(Kind::Spsc, len, makes(len)), Kind::Spsc.carries(len), "{len}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod layout;
+pub(crate) mod look;
 mod readiness;
 mod receive;
 mod send;

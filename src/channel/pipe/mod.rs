@@ -5,6 +5,8 @@ mod layout;
 mod receive;
 mod send;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Connection, End};
 pub use receive::Message;

@@ -60,5 +60,5 @@ mod wait;
 pub use channel::{Connection, End, Loan, Message, Pipe, PopError, RecvError, SendError, bytes, spsc};
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
-pub use segment::admin::{clean, unlink};
+pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

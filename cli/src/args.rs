@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     harness::worker::WorkerArgs,
+    recv::RecvArgs,
+    send::SendArgs,
     transport::{Kind, work},
 };
 
@@ -29,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Demo(DemoArgs),
     Bench(BenchArgs),
+    Send(SendArgs),
+    Recv(RecvArgs),
     /// The other process of a measurement.
     #[command(name = "__worker", hide = true)]
     Worker(WorkerArgs),
@@ -122,6 +126,14 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         Ok(_) => Err("between 0.001 and 3600 seconds, please".into()),
         Err(_) => Err(format!("{text:?} is no number of seconds")),
+    }
+}
+
+/// Parses how long to wait: 0 is not at all.
+pub(crate) fn parse_patience(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("{text:?} is no number of seconds")),
     }
 }
 

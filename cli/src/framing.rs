@@ -13,6 +13,8 @@ use std::{
 /// How messages lie in a stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
+    /// Each message is what one read of the input brings, at most so many bytes: nothing waits for more to come.
+    AsItComes(usize),
     /// Each message is a line, its newline included. The last one may lack it.
     Lines,
     /// Each message is this many bytes; the last one may be shorter.
@@ -89,6 +91,7 @@ impl<R: Read> Splitter<R> {
     pub(crate) fn new(input: R, framing: Framing, limit: usize) -> Self {
         let framing = match framing {
             Framing::Blocks(len) => Framing::Blocks(len.clamp(1, limit.max(1))),
+            Framing::AsItComes(len) => Framing::AsItComes(len.clamp(1, limit.max(1))),
             other => other,
         };
         Splitter { input: BufReader::with_capacity(BUFFER, input), framing, limit, taken: 0 }
@@ -99,7 +102,9 @@ impl<R: Read> Splitter<R> {
     /// # Errors
     /// [`FrameError`]; messages are counted from 1. After an error the position in the input is undefined.
     pub(crate) fn next(&mut self, message: &mut Vec<u8>) -> Result<bool, FrameError> {
-        message.clear();
+        if !matches!(self.framing, Framing::AsItComes(_)) {
+            message.clear();
+        }
         let number = self.taken + 1;
         match self.framing {
             Framing::Lines => {
@@ -111,6 +116,20 @@ impl<R: Read> Splitter<R> {
                     return Err(FrameError::TooLong { message: number, framing, len: None, limit });
                 }
                 if message.is_empty() {
+                    return Ok(false);
+                }
+            }
+            Framing::AsItComes(len) => {
+                // Only the part that the last read did not fill is filled with zeros now.
+                message.resize(len, 0);
+                let got = loop {
+                    match self.input.read(message) {
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        got => break got,
+                    }
+                };
+                message.truncate(*got.as_ref().unwrap_or(&0));
+                if got? == 0 {
                     return Ok(false);
                 }
             }

@@ -94,6 +94,24 @@ fn blocks_are_full_but_for_the_last() {
 }
 
 #[test]
+fn what_has_come_does_not_wait_for_more() {
+    let input = b"abcdefghijklmnopqrstuvwxyz";
+    let messages = split(input, Framing::AsItComes(5), 9).unwrap();
+    assert!(messages.len() > 5 && messages.iter().all(|message| (1..=5).contains(&message.len())));
+    assert_eq!(messages.concat(), input);
+    let (reader, mut writer) = io::pipe().unwrap();
+    let mut splitter = Splitter::new(reader, Framing::AsItComes(BUFFER), BUFFER);
+    let mut message = Vec::new();
+    for word in [&b"one"[..], b"three", b"x"] {
+        writer.write_all(word).unwrap();
+        assert!(splitter.next(&mut message).unwrap());
+        assert_eq!(message, word);
+    }
+    drop(writer);
+    assert!(!splitter.next(&mut message).unwrap() && message.is_empty());
+}
+
+#[test]
 fn lengths_are_little_endian_and_may_be_zero() {
     let input = b"\x02\0\0\0hi\0\0\0\0\x01\0\0\0!";
     assert_eq!(split(input, Framing::LengthPrefixed, 9).unwrap(), [&b"hi"[..], b"", b"!"]);
@@ -134,7 +152,7 @@ fn cutting_and_joining_gives_the_same_bytes() {
     for round in 0..400 {
         let len = random.next() as usize % 300;
         let input: Vec<u8> = (0..len).map(|_| b"ab\r\n\0\xff"[random.next() as usize % 6]).collect();
-        for framing in [Framing::Lines, Framing::Blocks(1 + round % 17)] {
+        for framing in [Framing::Lines, Framing::Blocks(1 + round % 17), Framing::AsItComes(1 + round % 17)] {
             let messages = split(&input, framing, 300).unwrap();
             assert!(messages.iter().all(|message| !message.is_empty()));
             assert_eq!(join(&messages, Joined::Raw), input, "{framing:?}");

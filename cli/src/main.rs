@@ -6,10 +6,10 @@ mod demo;
 mod error;
 mod framing;
 mod harness;
-#[cfg_attr(not(test), expect(dead_code, reason = "`send` and `recv` are wired up with the named rings"))]
+mod monitor;
 mod recv;
+mod rendezvous;
 mod report;
-#[cfg_attr(not(test), expect(dead_code, reason = "`send` and `recv` are wired up with the named rings"))]
 mod send;
 mod sys;
 mod transport;
@@ -24,6 +24,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Recv(args) => recv::run(&args),
         Command::Worker(args) => harness::worker::run(&args),
     };
     match outcome {

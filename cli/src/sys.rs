@@ -131,6 +131,109 @@ pub(crate) fn terminal_width(fd: RawFd) -> Option<usize> {
     (answer == 0 && size.ws_col > 0).then_some(size.ws_col as usize)
 }
 
+/// Whether this process may write to the terminal `fd` without disturbing others: it belongs to the group in the
+/// foreground, or the terminal is not the one that controls it.
+pub(crate) fn is_in_foreground(fd: RawFd) -> bool {
+    // SAFETY: the call touches no memory; a descriptor that is no controlling terminal is an error return.
+    let group = unsafe { libc::tcgetpgrp(fd) };
+    // SAFETY: getpgrp has no preconditions.
+    group == -1 || group == unsafe { libc::getpgrp() }
+}
+
+/// The signals by which a user ends a program, as something to be waited for.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: OwnedFd,
+}
+
+impl Signals {
+    /// From here on they do not end this program by themselves. To be called before any thread is started. Those
+    /// that whoever started us has told us to ignore stay ignored.
+    pub(crate) fn take() -> io::Result<Signals> {
+        // SAFETY: sigset_t is an array of integers.
+        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: `set` is a live sigset_t.
+        unsafe { libc::sigemptyset(&mut set) };
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            // SAFETY: sigaction is plain data of integers and an optional function for which all zeroes is a value.
+            let mut action: libc::sigaction = unsafe { mem::zeroed() };
+            // SAFETY: without a new action the call only fills `action`.
+            let known = unsafe { libc::sigaction(signal, ptr::null(), &mut action) } == 0;
+            if known && action.sa_sigaction != libc::SIG_IGN {
+                // SAFETY: `set` is a live sigset_t and `signal` is one.
+                unsafe { libc::sigaddset(&mut set, signal) };
+            }
+        }
+        // SAFETY: the kernel only reads `set`; the old mask is not asked for.
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: the kernel only reads `set`.
+        let raw = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: signalfd has just returned this descriptor to us alone.
+        Ok(Signals { fd: unsafe { OwnedFd::from_raw_fd(raw) } })
+    }
+
+    /// Readable when there is one.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// The next one, if there is one.
+    pub(crate) fn next(&self) -> Option<libc::c_int> {
+        // SAFETY: signalfd_siginfo is plain data of integers.
+        let mut info: libc::signalfd_siginfo = unsafe { mem::zeroed() };
+        let len = mem::size_of_val(&info);
+        // SAFETY: the kernel writes at most `len` bytes, the size of `info`.
+        let got = unsafe { libc::read(self.fd(), (&raw mut info).cast(), len) };
+        (got == len as isize).then_some(info.ssi_signo as libc::c_int)
+    }
+}
+
+/// Ends this process as `signal` would have done, so that whoever started it sees the reason.
+pub(crate) fn die_of(signal: libc::c_int) -> ! {
+    // SAFETY: back to the default action; no handler of ours is involved.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: sigset_t is an array of integers.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: `set` is a live sigset_t.
+    unsafe { libc::sigemptyset(&mut set) };
+    // SAFETY: `set` is a live sigset_t and `signal` is one.
+    unsafe { libc::sigaddset(&mut set, signal) };
+    // SAFETY: the kernel only reads `set`.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut()) };
+    // SAFETY: sends the signal to this very thread, whose default action ends the process.
+    unsafe { libc::raise(signal) };
+    // The first process of a container is immune to signals it has no handler for.
+    std::process::exit(128 + signal)
+}
+
+/// What [`poll_any`] has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Woken {
+    pub(crate) signal: bool,
+    pub(crate) over: bool,
+    pub(crate) stdout_closed: bool,
+}
+
+/// Waits up to `slice` until `signals` is readable, or the other side of `over` or of `stdout` is closed.
+pub(crate) fn poll_any(signals: RawFd, over: RawFd, stdout: Option<RawFd>, slice: Duration) -> Woken {
+    let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
+    // A negative number is passed over.
+    let mut polled = [entry(signals, libc::POLLIN), entry(over, 0), entry(stdout.unwrap_or(-1), 0)];
+    let millis = slice.as_millis().min(i32::MAX as u128) as libc::c_int;
+    // SAFETY: `polled` is a live array of exactly three entries.
+    if unsafe { libc::poll(polled.as_mut_ptr(), 3, millis) } <= 0 {
+        return Woken::default();
+    }
+    let [signal, over, _] = polled.map(|entry| entry.revents != 0);
+    Woken { signal, over, stdout_closed: polled[2].revents & libc::POLLERR != 0 }
+}
+
 /// One page of memory that two processes share: a memfd, mapped.
 #[derive(Debug)]
 pub(crate) struct SharedPage {

@@ -61,6 +61,33 @@ pub fn unlink(name: &str) -> Result<(), Error> {
     }
 }
 
+/// Removes the name of an object to which no process is attached: what is left if all its processes were killed.
+/// `false` if somebody is attached; then nothing happens.
+///
+/// # Errors
+/// As [`unlink`].
+///
+/// ```
+/// let name = format!("doc-unused-{}", std::process::id());
+/// let ring = ringway::spsc::Producer::<u64>::create(&name, 16)?;
+/// assert!(!ringway::unlink_unused(&name)?);
+/// drop(ring);
+/// assert!(ringway::unlink_unused(&name)?);
+/// # Ok::<(), ringway::Error>(())
+/// ```
+pub fn unlink_unused(name: &str) -> Result<bool, Error> {
+    let place = Location::find(name, false)?;
+    loop {
+        let file = Candidate::open(&place)?;
+        let geometry = file.geometry()?;
+        match file.remove(&place, Condition::Unused(geometry.participants))? {
+            Removal::Done => return Ok(true),
+            Removal::InUse => return Ok(false),
+            Removal::Gone => {} // the name means another file by now, or none
+        }
+    }
+}
+
 /// Removes the name at `home` if it still means the file with this identity.
 pub(super) fn unlink_this(home: &Home, id: FileId) -> Result<(), Error> {
     let not_found = || Error::NotFound { name: home.name.clone() };

@@ -1,6 +1,9 @@
 //! A progress bar on standard error, if that is a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    os::fd::AsRawFd,
+};
 
 use super::table::bar;
 use crate::sys;
@@ -8,6 +11,11 @@ use crate::sys;
 /// How often the bar is drawn at most, in nanoseconds.
 const REDRAW_NS: u64 = 100_000_000;
 const ROOM: usize = 24;
+
+/// Whether somebody at a terminal would see progress on standard error: not if this program runs in the background.
+pub(crate) fn is_wanted() -> bool {
+    io::stderr().is_terminal() && sys::is_in_foreground(io::stderr().as_raw_fd())
+}
 
 /// Progress through a known number of steps.
 ///
@@ -25,7 +33,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// A bar over `steps` steps. It stays silent unless standard error is a terminal.
     pub(crate) fn new(steps: usize) -> Self {
-        Progress { visible: io::stderr().is_terminal(), steps, done: 0, label: String::new(), drawn_ns: 0 }
+        Progress { visible: is_wanted(), steps, done: 0, label: String::new(), drawn_ns: 0 }
     }
 
     /// Starts the next step.

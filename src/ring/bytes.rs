@@ -250,12 +250,29 @@ impl Writer {
     ///
     /// # Safety
     /// As for [`attach`](Self::attach): the caller is the only writer from here on.
+    #[inline]
     pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().tail;
-        // Relaxed, both: as in `attach`.
-        let tail = side.position.load(Ordering::Relaxed);
+        if self.is_unmoved() {
+            self.discard();
+            return Ok(());
+        }
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().tail.position.load(Ordering::Relaxed))
+    }
+
+    /// Whether nobody has written in our name since this side last published. Then, and if nothing is staged,
+    /// [`reload`](Self::reload) would do nothing.
+    #[inline(always)]
+    pub(crate) fn is_unmoved(&self) -> bool {
+        // Relaxed: as in `attach`.
+        self.ring.header().tail.position.load(Ordering::Relaxed) == self.published
+    }
+
+    #[cold]
+    fn resume_at(&mut self, tail: u64) -> Result<(), Corrupt> {
         check_aligned("tail", tail)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().tail.records.load(Ordering::Relaxed);
         let mut fresh =
             Writer { ring: self.ring, published: tail, tail, limit: self.limit, records, staged: 0 };
         // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
@@ -375,6 +392,7 @@ impl Writer {
     }
 
     /// Drops what was staged and not published.
+    #[inline]
     pub(crate) fn discard(&mut self) {
         self.tail = self.published;
         self.staged = 0;
@@ -486,12 +504,29 @@ impl Reader {
     ///
     /// # Safety
     /// As for [`attach`](Self::attach): the caller is the only reader from here on.
+    #[inline]
     pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().head;
-        // Relaxed, both: as in `attach`.
-        let head = side.position.load(Ordering::Relaxed);
+        if self.is_unmoved() {
+            self.rewind();
+            return Ok(());
+        }
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().head.position.load(Ordering::Relaxed))
+    }
+
+    /// Whether nobody has read in our name since this side last released. Then, and if nothing was advanced over
+    /// since, [`reload`](Self::reload) would do nothing.
+    #[inline(always)]
+    pub(crate) fn is_unmoved(&self) -> bool {
+        // Relaxed: as in `attach`.
+        self.ring.header().head.position.load(Ordering::Relaxed) == self.released
+    }
+
+    #[cold]
+    fn resume_at(&mut self, head: u64) -> Result<(), Corrupt> {
         check_aligned("head", head)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().head.records.load(Ordering::Relaxed);
         let mut fresh = Reader { ring: self.ring, released: head, head, tail: self.tail, records, passed: 0 };
         // The cached tail is at worst too old, hence still good unless the other holder read past it.
         if fresh.seen() > self.ring.region.size() {
@@ -614,6 +649,7 @@ impl Reader {
     }
 
     /// Goes back to the first unreleased record.
+    #[inline]
     pub(crate) fn rewind(&mut self) {
         self.head = self.released;
         self.passed = 0;

@@ -20,7 +20,7 @@ use ringway::{Connection, End};
 
 use crate::{
     error::{Context, FAILED, Failure},
-    rendezvous::{abandon, look},
+    rendezvous::{abandon, is_nameless, look},
     report::{progress::is_wanted, units},
     sys::{self, Signals},
 };
@@ -145,15 +145,17 @@ impl Watched<'_> {
     /// Ends the program if it waits for somebody who cannot come: the name is gone and the other end was never
     /// taken. (If it was, the library tells.)
     fn look_around(&self, line: &mut Line) {
-        if !self.connection.is_retired() {
+        if !is_nameless(self.connection) {
             return;
         }
-        let Ok((_, pipe)) = look(self.connection) else { return };
+        let Ok((object, pipe)) = look(self.connection) else { return };
         let (other, who) = match self.connection.end() {
             End::First => (&pipe.second, "receiver"),
             End::Second => (&pipe.first, "sender"),
         };
-        if other.arrivals == 0 {
+        // Who else is attached may be just arriving.
+        let alone = object.participants.iter().filter(|process| process.alive).count() <= 1;
+        if other.arrivals == 0 && alone {
             line.clear();
             eprintln!(
                 "ringway: {}: the name was removed before any {who} came: nobody can come now",

@@ -19,7 +19,7 @@ use crate::{
     error::{Context, Failure},
     framing::{FrameError, Framing, Splitter},
     monitor::{Count, Monitor, Watched, note},
-    rendezvous::{CAPACITY, MOST_MESSAGE, abandon, about, look, meet},
+    rendezvous::{CAPACITY, MOST_MESSAGE, abandon, about, is_nameless, look, meet},
     report::units,
     sys::Signals,
 };
@@ -300,12 +300,12 @@ impl<'a> Sender<'a> {
             note(self.name, "the receiver is gone, waiting for another");
         }
         loop {
-            let (object, pipe) = look(self.connection).map_err(|error| about(self.name, error))?;
+            let (_, pipe) = look(self.connection).map_err(|error| about(self.name, error))?;
             if pipe.second.living() > 0 {
                 return Ok(());
             }
             let late = until.is_some_and(|until| Instant::now() >= until);
-            if late || object.retired {
+            if late || is_nameless(self.connection) {
                 return Err(self.gone(&pipe, so_far));
             }
             thread::sleep(PAUSES[1]);

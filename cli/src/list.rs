@@ -51,7 +51,8 @@ pub(crate) struct CleanArgs {}
 /// Lists.
 pub(crate) fn ls() -> Result<(), Failure> {
     let listed = inspect::list().map_err(|error| about("the directory for names", error))?;
-    let mut table = Table::new(&["name", "kind", "capacity", "element", "fill", "attached", "age", "notes"]);
+    let mut table = Table::new(&["name", "kind", "capacity", "element", "fill", "attached", "age", "notes"])
+        .left(&[1, 7]);
     let now = SystemTime::now();
     for entry in &listed {
         let cells = match &entry.object {

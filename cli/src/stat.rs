@@ -77,7 +77,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
                 seen.element_align
             )
         }
-        Kind::Pipe => format!("{} bytes each way", units::count(seen.capacity)),
+        Kind::Pipe if kind(seen) == "pipe" => format!("{} bytes each way", units::count(seen.capacity)),
         _ => format!("{} bytes", units::count(seen.capacity)),
     };
     line(out, "capacity", &capacity);

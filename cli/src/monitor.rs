@@ -76,8 +76,6 @@ pub(crate) struct Watched<'a> {
     pub(crate) total: Option<u64>,
     /// Whether a progress line would disturb nobody.
     pub(crate) may_draw: bool,
-    /// Whether to end when nobody reads standard output any more.
-    pub(crate) watch_stdout: bool,
 }
 
 /// The thread. Ends, and takes the progress line away, when it is dropped.
@@ -121,21 +119,15 @@ impl Watched<'_> {
         let mut line = Line { visible, drawn: false, last: (Duration::ZERO, 0), rate: 0.0 };
         let pause = if visible { REDRAW } else { LOOK };
         loop {
-            let stdout = self.watch_stdout.then(|| io::stdout().as_raw_fd());
-            let woken = sys::poll_any(signals.fd(), over.as_raw_fd(), stdout, pause);
-            if woken.over {
+            let [signalled, over] = sys::poll_input([signals.fd(), over.as_raw_fd()], pause);
+            if over {
                 line.finish(self, start.elapsed());
                 return;
             }
-            if let Some(signal) = woken.signal.then(|| signals.next()).flatten() {
+            if let Some(signal) = signalled.then(|| signals.next()).flatten() {
                 line.clear();
                 abandon(self.connection);
                 sys::die_of(signal);
-            }
-            if woken.stdout_closed {
-                line.clear();
-                abandon(self.connection);
-                sys::die_of(libc::SIGPIPE);
             }
             self.look_around(&mut line);
             line.draw(self, start.elapsed());

@@ -82,7 +82,6 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
             count: &count,
             total: None,
             may_draw: !output.is_terminal(),
-            watch_stdout: path.is_none(),
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         incoming.warn_of_earlier_receivers(&args.name);

@@ -103,7 +103,6 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             count: &count,
             total: input.total,
             may_draw: !input.is_terminal,
-            watch_stdout: false,
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         let mut sender = Sender::new(args, &connection, &count);

@@ -6,7 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -21,8 +21,12 @@ struct Place(PathBuf);
 
 impl Place {
     fn new() -> Place {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        static NEXT: Mutex<u32> = Mutex::new(0);
+        let number = {
+            let mut next = NEXT.lock().unwrap();
+            *next += 1;
+            *next
+        };
         let path = PathBuf::from(format!("/dev/shm/ringway-streams-{}-{number}", std::process::id()));
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();

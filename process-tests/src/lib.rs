@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`message`] | messages that tell whether they are whole and in order |
 //! | [`ends`] | the two ends of a ring, typed or of bytes, under one face |
+//! | [`parcel`] | the same for pipes, up to gigabytes |
 //! | [`support`] | names, child processes, and the watchdog of each test |
 //! | [`fd`] | descriptors sent over a socket |
 
 pub mod ends;
 pub mod fd;
 pub mod message;
+pub mod parcel;
 pub mod support;

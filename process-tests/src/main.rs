@@ -3,6 +3,8 @@
 //! ```text
 //! peer tx|rx RING PLACE WAIT VERB...     takes a role and follows a script
 //! peer fork RING PATH                    plays the fork scenarios, see `forks`
+//! peer pipe PLACE WAIT VERB...           takes an end of a pipe and follows a script, see `pipes`
+//! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -21,6 +23,8 @@
 //! ```
 
 mod forks;
+mod pipe_forks;
+mod pipes;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
 use process_tests::{fd, message};
@@ -43,6 +47,8 @@ fn main() -> Result<(), Failure> {
             consume(attach(place, |how| Rx::attach(ring_of(ring), how, wait_of(wait), None))?, script)
         }
         ["fork", ring, path] => forks::play(ring_of(ring), path),
+        ["pipe", place, wait, script @ ..] => pipes::play(place, wait, script),
+        ["pipefork", path] => pipe_forks::play(path),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {
             say("idle");

@@ -91,7 +91,9 @@ impl Test {
 impl Drop for Test {
     fn drop(&mut self) {
         for path in locked(&self.files).iter() {
-            let _ = std::fs::remove_file(path);
+            if std::fs::remove_file(path).is_err() {
+                let _ = std::fs::remove_dir_all(path);
+            }
         }
     }
 }
@@ -121,6 +123,16 @@ impl Peer<'_> {
         let got = self.output.read_line(&mut line).expect("its output is no text");
         assert!(got > 0, "{}: the helper program ended early", self.test.name);
         line.trim_end().to_owned()
+    }
+
+    /// The next whole line it prints, or `None` when it has ended.
+    ///
+    /// # Panics
+    /// If that is no text.
+    pub fn line_or_end(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("its output is no text");
+        line.ends_with('\n').then(|| line.trim_end().to_owned())
     }
 
     /// Waits until it prints this line.
@@ -159,6 +171,21 @@ impl Peer<'_> {
         let got = unsafe { libc::waitpid(self.pid() as i32, &mut status, libc::WUNTRACED) };
         assert_eq!(got, self.pid() as i32);
         assert!(libc::WIFSTOPPED(status), "it ended: {status:#x}");
+    }
+
+    /// Waits until its one thread sleeps in the kernel.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn until_asleep(&self) {
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it is gone");
+            match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+                Some('S') => return,
+                Some('Z' | 'X') | None => panic!("{}: the helper program ended", self.test.name),
+                Some(_) => std::thread::yield_now(),
+            }
+        }
     }
 
     /// Kills it at once. It is not reaped yet: a zombie, as dead peers often are.
@@ -251,7 +278,8 @@ pub fn rounds() -> u64 {
     std::env::var("RINGWAY_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
 }
 
-fn signal(pid: u32, number: i32) {
+/// Sends a signal to a child, or to a child of a child, that lives.
+pub fn signal(pid: u32, number: i32) {
     // SAFETY: no memory is involved; the child has not been reaped, so the number is still its own.
     unsafe { libc::kill(pid as i32, number) };
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::segment::layout::Header;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -170,9 +171,9 @@ fn files_of_other_boots_and_other_makes_are_told_apart() {
     std::fs::remove_file(&place).unwrap();
     drop(crate::spsc::Producer::<u64>::create(place.name(), 4).unwrap());
     let file = writable(&place);
-    file.write_all_at(&[0xee; 16], 104).unwrap(); // the boot id
+    change(&file, |header| header.boot = [0xee; 16]);
     assert!(stat(place.name()).unwrap().stale);
-    file.write_all_at(&77_u32.to_ne_bytes(), 16).unwrap(); // the kind
+    change(&file, |header| header.kind = 77);
     let object = stat(place.name()).unwrap();
     assert!(matches!((object.kind, object.detail), (Kind::Unknown(77), Detail::None)));
     file.set_len(5000).unwrap();
@@ -236,6 +237,9 @@ fn show_any_bytes(place: &Place) {
         };
         let value = [next(), next() % 8, u64::MAX - next() % 8, 1 << (next() % 64)][(next() % 4) as usize];
         file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+        if next() % 8 > 0 {
+            change(&file, |_| {}); // a liar that can sum up
+        }
         match stat(place.name()) {
             Ok(object) => {
                 shown += 1;
@@ -258,8 +262,16 @@ fn everything_in_the_directory_is_listed() {
     assert!(list().unwrap().iter().all(|listed| listed.name != name));
 }
 
+/// Changes the header, and its checksum with it.
+fn change(file: &File, how: impl FnOnce(&mut Header)) {
+    let mut header: Header = bytemuck::Zeroable::zeroed();
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut header), 0).unwrap();
+    how(&mut header);
+    file.write_all_at(bytemuck::bytes_of(&header.signed()), 0).unwrap();
+}
+
 fn body_at(file: &File) -> u64 {
     let mut word = [0; 8];
-    file.read_exact_at(&mut word, offset_of!(crate::segment::layout::Header, body_at) as u64).unwrap();
+    file.read_exact_at(&mut word, offset_of!(Header, body_at) as u64).unwrap();
     u64::from_ne_bytes(word)
 }

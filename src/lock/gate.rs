@@ -33,6 +33,7 @@ pub(crate) enum LockFailed<E> {
 
 impl Gate {
     /// A free lock nobody waits for.
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         Gate { word: LockWord::new(), waiting: EventCount::new() }
     }
@@ -66,6 +67,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`LockFailed`].
+    #[cfg(any(loom, test))]
     pub(crate) fn lock<E>(
         &self,
         me: u16,
@@ -147,6 +149,7 @@ impl Gate {
     }
 
     /// The holder gives what the lock protects up for lost, and everybody who waits learns it.
+    #[cfg(loom)]
     pub(crate) fn abandon(&self, held: Held, barrier: Barrier) {
         self.word.abandon(held);
         self.waiting.wake(if mutated!("gate.abandon_wakes_all") { 1 } else { ALL }, barrier);

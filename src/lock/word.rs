@@ -139,6 +139,7 @@ impl Held {
     }
 
     /// The participant index of the holder.
+    #[cfg(any(loom, test))]
     pub(crate) fn owner(&self) -> u16 {
         self.word.owner()
     }
@@ -165,6 +166,7 @@ const PATIENCE: u32 = 100;
 
 impl LockWord {
     /// A free lock.
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         LockWord { word: AtomicU64::new(0) }
     }
@@ -250,6 +252,7 @@ impl LockWord {
     }
 
     /// The holder gives what the lock protects up for lost: nobody gets it again.
+    #[cfg(any(loom, test))]
     pub(crate) fn abandon(&self, held: Held) {
         self.leave(held.word.next(State::NotRecoverable, 0, held.word.inconsistent()));
     }

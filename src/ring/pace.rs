@@ -1,7 +1,8 @@
 //! Two courtesies between the sides of a ring that run at full speed on two cores.
 //!
-//! Both concern cache lines, not correctness: a ring without them is as right, and half as fast. *Measured* on two
-//! cores of one EPYC: `ring/` moves 130–190 M messages of 8 bytes a second without either, 400 and more with both.
+//! Both concern cache lines, not correctness: a ring without them is as right, and far slower. Measured on two
+//! cores of one EPYC, 8-byte messages pushed and popped one by one through 1 024 slots and more: 130–190 M/s
+//! without either, 490–640 M/s with both.
 
 /// Bytes in a cache line.
 const LINE: u64 = 64;
@@ -36,7 +37,7 @@ pub(super) fn pause_in_stream(messages: u64, bytes: u64, size: u64) {
 ///
 /// A core makes its stores visible in order. When every store to a slot is followed by one to the index, each
 /// line of slots that is still in the reader's cache is waited for alone, for some 40 ns; prefetching for
-/// writing does not help (*measured*). Stores to several such lines one after the other are waited for together.
+/// writing does not help (measured). Stores to several such lines one after the other are waited for together.
 ///
 /// # Safety
 /// The bytes are mapped, writable and the caller's alone, and their content does not matter.

@@ -49,6 +49,7 @@ const _: () = {
 impl Header {
     /// An empty ring whose next message has `position`. Positions usually start at 0; any other start behaves
     /// alike.
+    #[cfg(any(test, loom))]
     pub(crate) fn starting_at(position: u64) -> Self {
         Header {
             tail: CachePadded::new(AtomicU64::new(position)),
@@ -208,28 +209,6 @@ impl<T: AnyBitPattern> Writer<T> {
         let mut writer = Writer { ring, tail, limit: tail, ready: tail, looked: tail };
         writer.refresh()?;
         Ok(writer)
-    }
-
-    /// Looks at the own index in shared memory again, after another process may have written in our name (the
-    /// holders of a lock around one writing side).
-    ///
-    /// # Errors
-    /// [`Corrupt`] if the indices contradict each other.
-    ///
-    /// # Safety
-    /// As for [`attach`](Self::attach): the caller is the only writer from here on.
-    pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        // Relaxed: as in `attach`.
-        let tail = self.ring.header().tail.load(Ordering::Relaxed);
-        // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
-        let fits = self.limit.wrapping_sub(tail) <= self.ring.geometry.capacity;
-        let limit = if fits { self.limit } else { tail };
-        let mut fresh = Writer { ring: self.ring, tail, limit, ready: tail, looked: tail };
-        if !fits {
-            fresh.refresh()?;
-        }
-        *self = fresh;
-        Ok(())
     }
 
     /// The ring this side belongs to.
@@ -392,28 +371,6 @@ impl<T: AnyBitPattern> Reader<T> {
         let mut reader = Reader { ring, head, tail: head, looked: head };
         reader.refresh()?;
         Ok(reader)
-    }
-
-    /// Looks at the own index in shared memory again, after another process may have read in our name (the
-    /// holders of a lock around one reading side).
-    ///
-    /// # Errors
-    /// [`Corrupt`] if the indices contradict each other.
-    ///
-    /// # Safety
-    /// As for [`attach`](Self::attach): the caller is the only reader from here on.
-    pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        // Relaxed: as in `attach`.
-        let head = self.ring.header().head.load(Ordering::Relaxed);
-        // The cached tail is at worst too old, hence still good unless the other holder read past it.
-        let fits = self.tail.wrapping_sub(head) <= self.ring.geometry.capacity;
-        let tail = if fits { self.tail } else { head };
-        let mut fresh = Reader { ring: self.ring, head, tail, looked: head };
-        if !fits {
-            fresh.refresh()?;
-        }
-        *self = fresh;
-        Ok(())
     }
 
     /// The ring this side belongs to.

@@ -11,7 +11,7 @@
 //! says of itself that it is removed; the next opener finishes the job.
 
 use super::create::{is_stale, open_named, open_named_for, read_geometry};
-use super::layout::{Geometry, MAGIC, RETIRED_AT};
+use super::layout::{Geometry, MAGIC, MAX_PARTICIPANTS, RETIRED_AT};
 use super::name::{Directory, Home, Location};
 use crate::error::Error;
 use crate::sys::file::{self, FileId, Stat};
@@ -168,7 +168,7 @@ impl Candidate {
         read_geometry(self.fd.as_fd(), self.len)
     }
 
-    /// Takes the candidate, because the lock goes with its description.
+    /// Takes the candidate: it is judged anew before it is tried again.
     fn remove(self, place: &Location, condition: Condition) -> Result<Removal, Error> {
         let locked = match condition {
             Condition::Always => self.lock_name()?,
@@ -178,6 +178,12 @@ impl Candidate {
         if !locked {
             return Ok(Removal::InUse);
         }
+        let removed = self.remove_locked(place);
+        lock_page::unlock_name(self.fd.as_fd(), MAX_PARTICIPANTS);
+        removed
+    }
+
+    fn remove_locked(&self, place: &Location) -> Result<Removal, Error> {
         if !place.is_named(self.id) {
             return Ok(Removal::Gone);
         }
@@ -257,35 +263,23 @@ pub fn clean() -> Result<Vec<String>, Error> {
 
 /// The same for any directory.
 pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
+    let entries = || {
+        file::entries(dir.as_fd())
+            .map_err(|source| Error::Os { action: "read the directory for named objects", source })
+    };
+    let is_fifo = |leaf: &CString| leaf.as_bytes().starts_with(FIFO_PREFIX.as_bytes());
+    // An object has its name before its FIFOs: whose FIFO is found first has a name in the second list.
+    let fifos: Vec<_> = entries()?.into_iter().filter(is_fifo).collect();
+    let leaves: Vec<_> = entries()?.into_iter().filter(|leaf| !is_fifo(leaf)).collect();
     let mut removed = Vec::new();
-    let leaves = file::entries(dir.as_fd())
-        .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
-    let mut place = Location::within(dir);
-    let (fifos, leaves): (Vec<_>, Vec<_>) =
-        leaves.into_iter().partition(|leaf| leaf.as_bytes().starts_with(FIFO_PREFIX.as_bytes()));
     let mut kept = HashSet::new();
+    let mut place = Location::within(dir);
     for leaf in leaves {
         place.set_leaf(leaf);
-        let Ok(file) = Candidate::open(&place) else { continue };
-        let gone = if place.name.starts_with(TEMPORARY_PREFIX) {
-            // Its maker holds the lock, or has yet to take it: it then finds the file gone and makes another. We
-            // hold it until the name is removed.
-            file::try_lock_exclusively(file.fd.as_fd())
-                && place.is_named(file.id)
-                && file::unlink_at(place.dir.as_fd(), &place.leaf).is_ok()
-        } else {
-            let id = file.id;
-            let removed = file.geometry().is_ok_and(|geometry| {
-                let condition = Condition::Unused(geometry.participants);
-                file.remove(&place, condition).is_ok_and(|removal| removal == Removal::Done)
-            });
-            if !removed {
-                kept.extend([fifo_name(id, 0), fifo_name(id, 1)]);
-            }
-            removed
-        };
-        if gone {
+        if is_abandoned_and_removed(&place) {
             removed.push(place.name.clone());
+        } else if let Ok(stat) = Stat::at(place.dir.as_fd(), &place.leaf) {
+            kept.extend([fifo_name(stat.id(), 0), fifo_name(stat.id(), 1)]);
         }
     }
     for fifo in fifos {
@@ -298,9 +292,32 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     Ok(removed)
 }
 
+/// Removes one name if nobody is attached to the object, or if it was left by a killed creator.
+fn is_abandoned_and_removed(place: &Location) -> bool {
+    let Ok(file) = Candidate::open(place) else { return false };
+    if place.name.starts_with(TEMPORARY_PREFIX) {
+        // Its maker holds the lock, or has yet to take it: it then finds the file gone and makes another. We hold it
+        // until the name is removed.
+        return file::try_lock_exclusively(file.fd.as_fd())
+            && place.is_named(file.id)
+            && file::unlink_at(place.dir.as_fd(), &place.leaf).is_ok();
+    }
+    file.geometry().is_ok_and(|geometry| {
+        let condition = Condition::Unused(geometry.participants);
+        file.remove(place, condition).is_ok_and(|removal| removal == Removal::Done)
+    })
+}
+
 /// Every name in the default directory that could be an object's, in order.
 pub(crate) fn names() -> Result<Vec<String>, Error> {
-    let Some(dir) = Directory::default_place(false)? else { return Ok(Vec::new()) };
+    match Directory::default_place(false)? {
+        Some(dir) => names_in(&dir),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same for any directory.
+pub(crate) fn names_in(dir: &Directory) -> Result<Vec<String>, Error> {
     let leaves = file::entries(dir.as_fd())
         .map_err(|source| Error::Os { action: "read the directory for named objects", source })?;
     let mut names: Vec<String> = leaves.into_iter().filter_map(|leaf| leaf.into_string().ok()).collect();

@@ -137,9 +137,13 @@ impl Segment {
         }
     }
 
-    /// Whether any process at all is attached, this one included. Not knowing is "yes".
-    pub(crate) fn has_participants(&self) -> bool {
-        self.ask(|fd| lock_page::is_any_held(fd, self.geometry.participants)).unwrap_or(true)
+    /// Whether the row of `index` names a process that is gone, though the index is held: between the lock and
+    /// the sweep of its next holder everything still names the dead predecessor, and others may help.
+    ///
+    /// Load the word that names the owner before asking, with Acquire: a holder writes its row before its first
+    /// claim, so a word of the *new* holder shows the new row. Costs about ten system calls.
+    pub(crate) fn is_inherited(&self, index: u16) -> bool {
+        self.describe_any(index).is_some_and(|process| process.is_gone(ProcessId::own()))
     }
 
     /// Asks the kernel about locks; `None` if there is no way to do so.

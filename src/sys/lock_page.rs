@@ -42,7 +42,7 @@ unsafe impl Sync for LockPage {}
 /// Why [`LockPage::take`] came back without one.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
-    /// Every index is locked: by living processes, or all at once by somebody who is removing the name.
+    /// Every candidate is locked: by living processes, or all at once by somebody who is removing the name.
     Full,
     /// The description could not be opened, or is one of another file (`None`).
     NotOpened(Option<io::Error>),
@@ -51,7 +51,7 @@ pub(crate) enum NotTaken {
 }
 
 impl LockPage {
-    /// Takes the first free index of `1..=limit` of `file`.
+    /// Takes the first of the `candidates` that is free in `file`.
     ///
     /// `open` must give an open file description that nobody else uses; it must not allocate. No fork gets
     /// through from before it is opened until only the page keeps it: a child that inherited the descriptor or
@@ -61,7 +61,7 @@ impl LockPage {
     pub(crate) fn take(
         open: impl FnOnce() -> io::Result<OwnedFd>,
         file: FileId,
-        limit: u16,
+        candidates: impl Iterator<Item = u16>,
     ) -> Result<Self, NotTaken> {
         let generation = Generation::get().map_err(NotTaken::Failed)?.current();
         let no_forks = NoForks::hold().map_err(NotTaken::Failed)?;
@@ -70,7 +70,7 @@ impl LockPage {
         if found.id() != file {
             return Err(NotTaken::NotOpened(None));
         }
-        let taken = take_through(&description, generation, limit);
+        let taken = take_through(&description, generation, candidates);
         // In this order: forks may go on once the page alone keeps the lock.
         drop(description);
         drop(no_forks);
@@ -82,8 +82,12 @@ impl LockPage {
     }
 }
 
-fn take_through(description: &OwnedFd, generation: u64, limit: u16) -> Result<LockPage, NotTaken> {
-    for index in 1..=limit {
+fn take_through(
+    description: &OwnedFd,
+    generation: u64,
+    candidates: impl Iterator<Item = u16>,
+) -> Result<LockPage, NotTaken> {
+    for index in candidates {
         match try_lock(description.as_fd(), index, 1) {
             Ok(true) => return pin(description, generation, index).map_err(NotTaken::Failed),
             Ok(false) => {}
@@ -144,6 +148,15 @@ pub(crate) fn try_lock_name(own_description: BorrowedFd<'_>) -> io::Result<bool>
 /// The same, and at once all indices up to `limit`; `false` if anybody is attached.
 pub(crate) fn try_lock_unused(own_description: BorrowedFd<'_>, limit: u16) -> io::Result<bool> {
     try_lock(own_description, 0, limit.saturating_add(1))
+}
+
+/// Gives the right up, with the indices up to `limit`. Closing the description is not enough: a child forked
+/// meanwhile has it, too.
+pub(crate) fn unlock_name(own_description: BorrowedFd<'_>, limit: u16) {
+    let mut lock = byte_range(0, limit.saturating_add(1));
+    lock.l_type = libc::F_UNLCK as libc::c_short;
+    // SAFETY: `lock` is a valid request.
+    unsafe { libc::fcntl(own_description.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
 }
 
 /// What a failed lock means.

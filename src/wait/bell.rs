@@ -99,6 +99,7 @@ pub(crate) enum Settled {
 
 impl Bell {
     /// A bell that is off.
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         Bell(AtomicU64::new(OFF))
     }
@@ -114,6 +115,7 @@ impl Bell {
     }
 
     /// Whether nobody has ever listened.
+    #[cfg(any(loom, test))]
     #[inline]
     pub(crate) fn is_off(&self) -> bool {
         self.0.load(Ordering::Relaxed) & STATE == OFF

@@ -23,6 +23,8 @@ mod stress;
 mod waiter;
 
 pub(crate) use barrier::Barrier;
+#[cfg(loom)]
+pub(crate) use bell::Settled;
 pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};

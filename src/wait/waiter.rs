@@ -43,11 +43,6 @@ impl Waiter {
         Waiter { first_slice: u64::MAX, ..Waiter::new(strategy) }
     }
 
-    /// Whether this endpoint spins for as long as it waits.
-    pub(crate) fn strategy(&self) -> Wait {
-        self.strategy
-    }
-
     /// Waits until `attempt` gives a result, or the deadline passes.
     ///
     /// - `attempt` tries the operation. Success, `Closed` and errors all are results; `None` means that it would

@@ -15,6 +15,14 @@ use super::{CHUNK, Link, Mode, TickLink, Transport, Work, work::Tick, wrong_desc
 
 /// The memory of a ring: small enough to stay in a processor's own cache.
 const RING_BYTES: usize = 256 * 1024;
+
+/// Messages that a ring holds if that is not too much: then what one side has written has mostly left its own
+/// cache for the shared one by the time the other reads it, which is the faster way.
+const MESSAGES: usize = 256;
+
+/// A ring larger than this would leave the shared cache too.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Where messages are large, a ring holds this many of them, so that one is written while others are read.
 const LEAST_MESSAGES: usize = 4;
 
@@ -64,7 +72,8 @@ fn wrong_length(len: usize) -> io::Error {
 
 /// Bytes of a ring for messages of `len` bytes.
 fn ring_bytes(len: usize) -> usize {
-    RING_BYTES.max(LEAST_MESSAGES * len.next_power_of_two())
+    let len = len.next_power_of_two();
+    (MESSAGES * len).clamp(RING_BYTES, MOST_BYTES).max(LEAST_MESSAGES * len)
 }
 
 fn copy_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {

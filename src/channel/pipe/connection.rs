@@ -9,7 +9,7 @@ use crate::handover;
 use crate::options::{Object, Options, Settings};
 use crate::ring::bytes::Ring;
 use crate::segment::layout::Plan;
-use crate::segment::{Segment, Sweep, admin, create};
+use crate::segment::{Segment, Sweep, create};
 use crate::sync::{AtomicU64, Exclusive, Ordering};
 use crate::sys::file::Stat;
 use crate::sys::socket;
@@ -361,15 +361,12 @@ impl Connection {
         self.segment.is_retired()
     }
 
-    /// Removes the pipe's name. Whoever is attached goes on.
+    /// Removes the pipe's name, unless it means another object by now. Whoever is attached goes on.
     ///
     /// # Errors
     /// [`Error::NotFound`] if it has none, or not any more.
     pub fn unlink(&self) -> Result<(), Error> {
-        match self.segment.name() {
-            Some(name) => admin::unlink(name),
-            None => Err(Error::NotFound { name: String::new() }),
-        }
+        self.segment.unlink()
     }
 }
 

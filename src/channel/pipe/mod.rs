@@ -7,6 +7,8 @@ mod readiness;
 mod receive;
 mod send;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Connection, End};
 pub use receive::Message;

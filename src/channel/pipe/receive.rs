@@ -238,7 +238,7 @@ impl Connection {
         let me = self.me().map_err(RecvError::Attach)?;
         let generation = self.generation();
         let parked = || self.parked_by.load(Ordering::Relaxed) == generation;
-        let held = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
+        let (held, _) = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
         let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.waiter)) else {
             return Err(RecvError::Corrupt(Corrupt { field: "receive lock", found: 0, limit: 0 }));
         };

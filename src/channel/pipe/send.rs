@@ -171,7 +171,12 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Turn<'a>, SendError> {
         let me = self.me().map_err(SendError::Attach)?;
-        let held = self.lock(&lane.sending.lock, me, || false, deadline)?;
+        let (held, mended) = self.lock(&lane.sending.lock, me, || false, deadline)?;
+        if mended {
+            // The dead one may have sent a message and told nobody.
+            lane.items.wake(1, self.barrier);
+            self.ring(lane);
+        }
         let generation = self.generation();
         let Some(state) = self.sender.enter(generation, || SendState::new(self.waiter)) else {
             // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
@@ -185,7 +190,8 @@ impl Connection {
     }
 
     /// Takes a gate, taking it over from a dead holder. What the locks of a pipe protect needs no repair of the
-    /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word.
+    /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word. The
+    /// second result tells whether somebody died with the lock.
     ///
     /// A lock that this process parked in mid-message belongs to one of its connections: `parked` tells whether
     /// it is this one.
@@ -196,12 +202,12 @@ impl Connection {
         me: u16,
         parked: impl Fn() -> bool,
         deadline: Deadline,
-    ) -> Result<Held, SendError> {
+    ) -> Result<(Held, bool), SendError> {
         let held = match gate.try_lock_as(me, parked()) {
             Ok(held) => held,
             Err(_) => self.lock_slowly(gate, me, parked, deadline)?,
         };
-        Ok(if held.inconsistent() { gate.recovered(held) } else { held })
+        Ok(if held.inconsistent() { (gate.recovered(held), true) } else { (held, false) })
     }
 
     #[cold]

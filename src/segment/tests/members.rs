@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::segment::admin;
+use crate::segment::layout::RETIRED_AT;
 use crate::segment::name::Directory;
 use std::path::Path;
 
@@ -79,7 +80,6 @@ fn threads_that_attach_and_detach_never_lose_the_index() {
                         assert_eq!(mine, 1, "the only process there is");
                         let described = segment.describe_any(mine).unwrap();
                         assert_eq!(described.pid, u64::from(std::process::id()));
-                        assert!(segment.has_participants());
                     }
                 });
             }
@@ -113,6 +113,38 @@ fn a_dead_index_is_swept_while_its_row_still_names_the_dead() {
     fork(|| drop(open(&name).unwrap())).join();
     assert_eq!(look()[0], 5, "before the first use and when it is given back");
     assert_eq!(segment.describe_any(2), None);
+}
+
+#[test]
+fn in_a_large_company_the_empty_seats_go_first_and_then_those_of_the_dead() {
+    let place = Place::new();
+    let name = place.name("a");
+    let watch = create_with(&name, &Terms { participants: 12, ..terms() }).unwrap();
+    let mut living: Vec<_> = (0..9).map(|_| participant(&name)).collect();
+    let indices: Vec<u16> = living.iter().map(|(_, index)| *index).collect();
+    assert_eq!(indices, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let (dead, index) = living.remove(7);
+    assert_eq!(index, 9);
+    dead.kill();
+    for expected in [11, 12, 9] {
+        let (child, index) = participant(&name);
+        assert_eq!(index, expected);
+        living.push((child, index));
+    }
+    fork(|| assert!(matches!(open(&name), Err(Error::TooManyParticipants { limit: 12 })))).join();
+    let (dead, index) = living.remove(2);
+    assert_eq!(index, 4);
+    dead.kill();
+    let (_heir, index) = participant(&name);
+    assert_eq!(index, 4);
+    // Rows that lie, by being empty or not, keep nobody out.
+    let (dead, index) = living.remove(0);
+    assert_eq!(index, 2);
+    dead.kill();
+    for index in 1..=12 {
+        watch.row(index).valid.store(0, Ordering::Relaxed);
+    }
+    assert_eq!(participant(&name).1, 2);
 }
 
 #[test]
@@ -223,16 +255,16 @@ fn unlinking_tells_the_attached_and_leaves_them_alone() {
     let name = place.name("a");
     let segment = create(&name);
     let (child, index) = participant(&name);
-    assert!(!is_retired(&segment));
+    assert!(!segment.is_retired());
     admin::unlink(&name).unwrap();
-    assert!(is_retired(&segment));
+    assert!(segment.is_retired());
     assert_eq!(place.files(), [""; 0]);
     assert!(matches!(open(&name), Err(Error::NotFound { .. })));
     assert!(matches!(admin::unlink(&name), Err(Error::NotFound { .. })));
     assert!(!segment.is_dead(index));
     let new = create(&name);
     assert_ne!(new.id(), segment.id());
-    assert!(!is_retired(&new));
+    assert!(!new.is_retired());
     child.kill();
     assert!(segment.is_dead(index));
 }
@@ -247,7 +279,7 @@ fn a_handle_unlinks_its_own_object_only() {
     assert!(matches!(old.unlink(), Err(Error::NotFound { .. })));
     assert_eq!(inode(&name), Some(new.id().inode));
     new.unlink().unwrap();
-    assert!(is_retired(&new));
+    assert!(new.is_retired());
     assert!(matches!(new.unlink(), Err(Error::NotFound { .. })));
     let anonymous = Segment::anonymous(&expected(), &terms()).unwrap();
     assert!(matches!(anonymous.unlink(), Err(Error::NotFound { .. })));
@@ -259,12 +291,12 @@ fn an_interrupted_removal_is_finished_by_the_next_opener() {
     let name = place.name("a");
     let segment = create(&name);
     // As a remover leaves it that was killed between its two steps.
-    segment.retired().store(1, Ordering::Release);
+    scribble(&name, RETIRED_AT, &1u32.to_ne_bytes());
     assert!(matches!(open(&name), Err(Error::NotFound { .. })));
     assert_eq!(place.files(), [""; 0]);
     let again = Probe::options().open_or_create(&name).unwrap();
     assert_ne!(again.0.id(), segment.id());
-    assert!(!is_retired(&again.0));
+    assert!(!again.0.is_retired());
 }
 
 #[test]
@@ -285,7 +317,7 @@ fn a_removal_that_fails_is_taken_back() {
         assert!(matches!(admin::unlink(&name), Err(Error::Os { action: "remove the name", .. })));
     })
     .join();
-    assert!(!is_retired(&segment));
+    assert!(!segment.is_retired());
     assert_eq!(place.files(), ["a"]);
 }
 
@@ -341,25 +373,22 @@ fn clean_removes_what_nobody_uses_and_nothing_else() {
 }
 
 #[test]
-fn listing_shows_everything_and_trips_over_nothing() {
-    use std::os::unix::ffi::OsStrExt;
+fn clean_keeps_the_fifos_of_what_it_keeps() {
     let place = Place::new();
-    let _mine = create(&place.name("mine"));
-    drop(create(&place.name("nobodys")));
-    std::fs::write(place.name("letter"), "not a segment").unwrap();
-    std::fs::write(place.name(&"x".repeat(240)), "longer than any name of ours").unwrap();
-    let odd = Path::new(&place.path).join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
-    std::fs::write(&odd, "").unwrap();
-    std::fs::write(place.name(".hidden"), "").unwrap();
-    let dir = Directory::ours(Path::new(&place.path), 0o022, false).unwrap().unwrap();
-    let found = admin::list_in(dir).unwrap();
-    let told: Vec<_> =
-        found.iter().map(|found| (found.name.len(), found.geometry.is_ok(), found.attached)).collect();
-    assert_eq!(
-        told,
-        [(6, false, false), (4, true, true), (7, true, false), (240, false, false), (6, false, false)]
-    );
-    assert_eq!(found[1].geometry.as_ref().unwrap().capacity, CAPACITY);
+    let mine = create(&place.name("mine"));
+    let foreign = create(&place.name("other-version"));
+    let gone = create(&place.name("gone"));
+    let fifos: Vec<_> = [&mine, &foreign, &gone].map(|segment| segment.fifo(0).unwrap()).into();
+    scribble(&place.name("other-version"), 12, &9u32.to_ne_bytes());
+    let names: Vec<_> = place.files().into_iter().filter(|name| name.starts_with(".bell-")).collect();
+    assert_eq!(names.len(), 3);
+    std::fs::remove_file(place.name("gone")).unwrap();
+    drop(foreign);
+    assert_eq!(clean(&place), [""; 0]);
+    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 2);
+    mine.unlink().unwrap();
+    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 1);
+    drop(fifos);
 }
 
 #[test]

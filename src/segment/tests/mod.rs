@@ -18,7 +18,7 @@ use super::layout::{Header, Plan};
 use super::{Segment, Sweep};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -264,11 +264,26 @@ fn run(pid: libc::pid_t, body: impl FnOnce()) -> Child {
     if pid == 0 {
         // SAFETY: a forgotten wait ends the child.
         unsafe { libc::alarm(PATIENCE.as_secs() as u32 + 10) };
+        close_sockets();
         let code = if catch_unwind(AssertUnwindSafe(body)).is_ok() { 0 } else { 1 };
         // SAFETY: ends the child without running the parent's destructors.
         unsafe { libc::_exit(code) };
     }
     Child { pid, reaped: false }
+}
+
+/// Closes what a child has of the sockets and pipes of tests that run beside this one: they count the copies.
+fn close_sockets() {
+    for fd in 3..1024 {
+        // SAFETY: all zeroes is a valid place for the answer.
+        let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: a place for the answer; a number that is not open is answered with an error.
+        let known = unsafe { libc::fstat(fd, &mut stat) } == 0;
+        if known && matches!(stat.st_mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO) {
+            // SAFETY: no test of the segment uses sockets or pipes, and their owners are in the parent.
+            unsafe { libc::close(fd) };
+        }
+    }
 }
 
 impl Child {
@@ -376,10 +391,4 @@ impl Numbers {
         self.0 ^= self.0 << 17;
         self.0 % limit
     }
-}
-
-/// The retired word, as an attached handle sees it.
-fn is_retired(segment: &Segment) -> bool {
-    let word: &AtomicU32 = segment.retired();
-    word.load(Ordering::Acquire) != 0
 }

@@ -92,7 +92,7 @@ fn watch_for_removal(probe: &Probe, name: &str) {
     for _ in 0..100 {
         if inode(name) != Some(probe.0.id().inode) {
             return assert!(
-                is_retired(&probe.0),
+                probe.0.is_retired(),
                 "a second segment beside one that believes to be the first"
             );
         }
@@ -150,7 +150,7 @@ fn rendezvous(ephemeral: bool, tidy: impl Fn(&Place)) {
                     stage.add(0, u64::from(body(&probe.0).free[0].fetch_add(1, Ordering::AcqRel) == 0));
                     for _ in 0..random.below(3) {
                         assert_eq!(inode(&name), Some(probe.0.id().inode), "attached to something else");
-                        assert!(!is_retired(&probe.0));
+                        assert!(!probe.0.is_retired());
                         dither(&mut random);
                     }
                     drop(probe);
@@ -181,51 +181,72 @@ fn clean_never_removes_a_name_under_a_newcomer() {
     });
 }
 
-#[test]
-fn a_stopped_remover_holds_nobody_up_for_ever() {
+/// A process that is about to remove the name, because nobody is attached, and gets no further.
+fn remover_in_the_middle(name: &str) -> Child {
     use crate::sys::lock_page;
     use std::os::fd::AsFd;
+    let stage = Stage::new();
+    let child = fork(|| {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+        assert!(lock_page::try_lock_unused(file.as_fd(), 16).unwrap());
+        stage.set(0, 1);
+        linger();
+    });
+    stage.wait(0);
+    child
+}
+
+#[test]
+fn a_stopped_remover_holds_nobody_up_for_ever() {
     let place = Place::new();
     let name = place.name("a");
     drop(create(&name));
-    // As one that was stopped between its lock and its removal.
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-    assert!(lock_page::try_lock_unused(file.as_fd(), 16).unwrap());
-    fork(|| {
-        assert!(matches!(open(&name), Err(Error::TooManyParticipants { .. })));
-        match admin::unlink(&name) {
-            Err(Error::Os { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::TimedOut),
-            other => panic!("{other:?}"),
-        }
-    })
-    .join();
-    // As one that was killed there.
-    drop(file);
+    let remover = remover_in_the_middle(&name);
+    remover.signal(libc::SIGSTOP);
+    assert!(matches!(open(&name), Err(Error::TooManyParticipants { .. })));
+    match admin::unlink(&name) {
+        Err(Error::Os { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::TimedOut),
+        other => panic!("{other:?}"),
+    }
+    remover.kill();
     open(&name).unwrap();
 }
 
 #[test]
 fn an_opener_waits_for_a_remover_in_the_middle() {
-    use crate::sys::lock_page;
-    use std::os::fd::AsFd;
     let place = Place::new();
     let name = place.name("a");
     drop(create(&name));
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-    assert!(lock_page::try_lock_unused(file.as_fd(), 16).unwrap());
+    let remover = remover_in_the_middle(&name);
+    let old = inode(&name).unwrap();
     let stage = Stage::new();
     let opener = fork(|| {
-        // The child's copy of the description would keep the lock.
-        // SAFETY: the file is not used again in this process.
-        assert_eq!(unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&file)) }, 0);
         stage.set(0, 1);
         let probe = Probe::options().open_or_create(&name).unwrap();
         stage.set(1, probe.0.id().inode);
     });
     stage.wait(0);
-    let old = inode(&name).unwrap();
     std::fs::remove_file(&name).unwrap();
-    drop(file);
+    // Whether it met the locked file or came after its removal: it ends in a new one.
+    remover.kill();
     assert_ne!(stage.wait(1), old);
     opener.join();
+}
+
+#[test]
+fn a_child_forked_during_a_removal_keeps_no_lock() {
+    use crate::sys::lock_page;
+    use std::os::fd::AsFd;
+    let place = Place::new();
+    let name = place.name("a");
+    drop(create(&name));
+    fork(|| {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
+        assert!(lock_page::try_lock_unused(file.as_fd(), 16).unwrap());
+        let _child = fork(|| linger());
+        lock_page::unlock_name(file.as_fd(), 16);
+        drop(file);
+        open(&name).unwrap();
+    })
+    .join();
 }

@@ -270,6 +270,15 @@ fn gets_stuck(name: &str, order: Order) {
     println!("stress  {name}: {stuck}");
 }
 
+/// What only a reordering by the processor breaks shows when it shows, rarely on a busy machine: reported, not
+/// demanded. The models demand it (`barrier.publisher`, `barrier.sleeper`).
+fn may_get_stuck(name: &str, order: Order) {
+    match run(order, limit(), Duration::from_secs(1)) {
+        Err(stuck) => println!("stress  {name}: {stuck}"),
+        Ok(report) => println!("stress  {name}: not seen to lose a wake-up this time in {report}"),
+    }
+}
+
 #[test]
 fn light_barriers_lose_no_wakeup() {
     let barrier = Barrier::of_this_process();
@@ -291,11 +300,11 @@ fn clearing_after_the_wake_gets_stuck() {
 }
 
 #[test]
-fn a_light_publisher_without_heavy_sleepers_gets_stuck() {
+fn a_light_publisher_without_heavy_sleepers_is_watched() {
     let publisher = Barrier::of_this_process();
     if publisher == Barrier::Fence || cpus::usable() == 1 {
         println!("stress  half a barrier: cannot fail here, without membarrier or a second processor");
         return;
     }
-    gets_stuck("half a barrier", Order::Right { publisher, sleeper: Barrier::Fence });
+    may_get_stuck("half a barrier", Order::Right { publisher, sleeper: Barrier::Fence });
 }

@@ -206,6 +206,15 @@ impl<T> Exclusive<T> {
 }
 
 #[cfg(not(loom))]
+impl<T> Entered<'_, T> {
+    /// The process that went in.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.word >> 1
+    }
+}
+
+#[cfg(not(loom))]
 impl<T> core::ops::Deref for Entered<'_, T> {
     type Target = T;
 

@@ -623,6 +623,7 @@ fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
 }
 
 /// Appends a record's payload, from byte `from` on.
+#[inline]
 pub(super) fn append(side: &Reader, record: &Record, from: usize, buffer: &mut Vec<u8>) {
     let len = record.len().saturating_sub(from);
     buffer.reserve(len);

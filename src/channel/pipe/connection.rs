@@ -218,6 +218,14 @@ impl Connection {
         if self.segment.generation().is(member >> 16) { Ok(member as u16) } else { self.arrive(member) }
     }
 
+    /// The same if this process has arrived: no system call, no error.
+    #[inline(always)]
+    pub(super) fn me_at_once(&self) -> Option<u16> {
+        // Relaxed: as above.
+        let member = self.member.load(Ordering::Relaxed);
+        self.segment.generation().is(member >> 16).then_some(member as u16)
+    }
+
     #[cold]
     fn arrive(&self, seen: u64) -> Result<u16, Error> {
         let me = self.segment.me()?;
@@ -256,6 +264,14 @@ impl Connection {
         Some((&self.body().lanes[self.end.other().index()], self.incoming?))
     }
 
+    /// Whether somebody has left the other end since we last asked who is left.
+    #[inline(always)]
+    pub(super) fn somebody_left(&self) -> bool {
+        // Relaxed, both: whoever sees it move asks properly.
+        let departures = self.body().ends[self.end.other().index()].departures.load(Ordering::Relaxed);
+        departures != self.departures_judged.load(Ordering::Relaxed)
+    }
+
     /// Whether every holder of the other end has closed it or died, asked only if there is a sign of it.
     #[inline]
     pub(super) fn peers_are_gone_by_sign(&self) -> bool {
@@ -281,7 +297,7 @@ impl Connection {
         if let Some(socket) = &self.socket {
             let gone = socket::is_hung_up(socket.as_fd());
             if gone {
-                layout::is_held(&self.segment, other); // counts the deaths
+                layout::count_out_all(&self.segment, other);
             }
             return gone;
         }
@@ -373,13 +389,12 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.give_up_midway();
-        // First the socket, so that whoever is woken below finds out the truth.
-        self.socket = None;
-        let member = self.member.load(Ordering::Relaxed);
-        if self.segment.generation().is(member >> 16) {
-            let roles = &self.segment.row(member as u16).roles;
-            roles.fetch_add(one_handle(self.end.index()).wrapping_neg(), Ordering::AcqRel);
+        // The handle before the socket, so that nobody takes this for a death; both before whoever is woken
+        // below finds out the truth.
+        if let Some(me) = self.me_at_once() {
+            layout::give_up_handle(self.segment.row(me), self.end.index());
         }
+        self.socket = None;
         announce_departure(self.body(), self.end.index());
         if let Some((lane, _)) = self.outgoing() {
             self.ring(lane);

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 use crate::lock::Gate;
 use crate::options::Settings;
 use crate::ring::bytes::Header;
-use crate::segment::layout::Plan;
+use crate::segment::layout::{Plan, Row};
 use crate::segment::{Segment, Sweep};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{ALL, Barrier, Bell, EventCount};
@@ -88,8 +88,31 @@ pub(super) const fn handles(roles: u64, end: usize) -> u16 {
     (roles >> (16 * end)) as u16
 }
 
-const fn buried(roles: u64) -> u64 {
-    ((roles >> 32) + 1) << 32
+/// The word without the handles of these ends, and with one more burial.
+const fn buried(roles: u64, ends: &[usize]) -> u64 {
+    let mut left = roles as u32 as u64;
+    let mut next = 0;
+    while next < ends.len() {
+        left &= !(0xffff << (16 * ends[next]));
+        next += 1;
+    }
+    (roles >> 32).wrapping_add(1) << 32 | left
+}
+
+/// Takes back one handle of `end` in the row of a process, if it has one.
+pub(super) fn give_up_handle(row: &Row, end: usize) {
+    let mut seen = row.roles.load(Ordering::Relaxed);
+    // An honest exchange loses only to another handle of this process, and to a burial.
+    for _ in 0..1000 {
+        if handles(seen, end) == 0 {
+            return;
+        }
+        // AcqRel: what was sent with the handle comes before.
+        match row.roles.compare_exchange(seen, seen - one_handle(end), Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
 }
 
 pub(super) fn body(segment: &Segment) -> &Body {
@@ -119,7 +142,7 @@ pub(super) const SWEEP: Sweep = |segment, index| {
         lane.recv_lock.sweep(index, barrier);
     }
     let roles = segment.row(index).roles.load(Ordering::Acquire);
-    count_out(segment, index, roles);
+    count_out(segment, index, roles, &[0, 1]);
 };
 
 /// Whether a living process holds the end. Counts out those it finds dead.
@@ -138,7 +161,7 @@ pub(super) fn is_held(segment: &Segment, end: usize) -> bool {
             }
             let dead = index != me && segment.is_dead(index);
             if dead {
-                count_out(segment, index, roles);
+                count_out(segment, index, roles, &[0, 1]);
             }
             !dead
         })
@@ -146,19 +169,30 @@ pub(super) fn is_held(segment: &Segment, end: usize) -> bool {
     search() || search()
 }
 
-/// Counts a dead participant out of the ends that `roles` names, once, and wakes all who may be waiting for it.
-/// The word was read before the participant was found dead.
-fn count_out(segment: &Segment, index: u16, roles: u64) {
-    if handles(roles, 0) == 0 && handles(roles, 1) == 0 {
+/// Counts out all who hold the end by their rows, after its last socket was closed. Whoever closes a handle gives
+/// it up first, so they are dead, or about to be: the kernel closes sockets before it lets go of the lock by which
+/// we know the living.
+#[cold]
+pub(super) fn count_out_all(segment: &Segment, end: usize) {
+    for index in 1..=segment.geometry().participants {
+        let roles = segment.row(index).roles.load(Ordering::Acquire);
+        count_out(segment, index, roles, &[end]);
+    }
+}
+
+/// Counts a dead participant out of those of the `ends` that `roles` names, once, and wakes all who may be waiting
+/// for it. The word was read before the participant was found dead.
+fn count_out(segment: &Segment, index: u16, roles: u64, ends: &[usize]) {
+    if ends.iter().all(|&end| handles(roles, end) == 0) {
         return;
     }
     // AcqRel: one of several who notice does the counting.
     let word = &segment.row(index).roles;
-    if word.compare_exchange(roles, buried(roles), Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    if word.compare_exchange(roles, buried(roles, ends), Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
     let body = body(segment);
-    for end in [0, 1] {
+    for &end in ends {
         if handles(roles, end) > 0 {
             body.ends[end].deaths.fetch_add(1, Ordering::Relaxed);
             announce_departure(body, end);

@@ -42,7 +42,6 @@ struct Turn<'a> {
     ring: Ring,
     state: ManuallyDrop<Entered<'a, ReceiveState>>,
     held: ManuallyDrop<Held>,
-    generation: u64,
 }
 
 impl Drop for Turn<'_> {
@@ -52,7 +51,8 @@ impl Drop for Turn<'_> {
         let state = unsafe { ManuallyDrop::take(&mut self.state) };
         // SAFETY: as above.
         let held = unsafe { ManuallyDrop::take(&mut self.held) };
-        if !self.is_ours() {
+        let generation = state.generation();
+        if self.connection.generation() != generation {
             // A child forked in mid-turn. It may have a turn of its own by now, which this must not end.
             return mem::forget(state);
         }
@@ -62,7 +62,7 @@ impl Drop for Turn<'_> {
         let (gate, barrier) = (&self.lane.recv_lock, self.connection.barrier);
         if midway {
             // Relaxed: `park` publishes it, and wakes those who waited while it said otherwise.
-            self.connection.parked_by.store(self.generation, Ordering::Relaxed);
+            self.connection.parked_by.store(generation, Ordering::Relaxed);
             gate.park(held, barrier);
         } else {
             gate.unlock(held, barrier);
@@ -78,6 +78,16 @@ enum Found {
     Assembled(Vec<u8>),
     /// Nothing now.
     Nothing,
+}
+
+/// What the short cut brought.
+enum Straight {
+    /// A message of this length.
+    Received(usize),
+    /// A message of this length is there, but the buffer is too small.
+    NeedsRoom(usize),
+    /// Nothing; the reason is not its business.
+    Not,
 }
 
 impl Connection {
@@ -126,7 +136,65 @@ impl Connection {
     ///
     /// # Errors
     /// As [`recv_timeout`](Self::recv_timeout); `buffer` stays as it is.
+    #[inline]
     pub fn recv_into(&self, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvError> {
+        match self.receive_straight(buffer) {
+            Straight::Received(len) => return Ok(len),
+            Straight::NeedsRoom(len) => {
+                buffer.reserve(len.saturating_sub(buffer.len()));
+                if let Straight::Received(len) = self.receive_straight(buffer) {
+                    return Ok(len);
+                }
+            }
+            Straight::Not => {}
+        }
+        self.receive_by_turns(buffer, deadline)
+    }
+
+    /// Receives a message if one lies there in one piece and the buffer has room for it, and changes nothing
+    /// else. A short cut: what it leaves undone, the other way does, and finds the reason.
+    ///
+    /// It holds the lock without a guard, whose ways through memory would cost as much as all the rest. So
+    /// nothing here may panic, and that is why it does not allocate.
+    #[inline]
+    fn receive_straight(&self, buffer: &mut Vec<u8>) -> Straight {
+        let (Some((lane, _)), Some(me)) = (self.incoming(), self.me_at_once()) else { return Straight::Not };
+        let Ok(held) = lane.recv_lock.try_lock_as(me, false) else { return Straight::Not };
+        let Some(mut state) = self.receiver.enter(self.generation(), || ReceiveState::new(self.waiter))
+        else {
+            return Straight::Not; // not our lock; see `turn_to_receive`
+        };
+        let mut result = Straight::Not;
+        if let ReceiveState { reader: Some(reader), partial: None, .. } = &mut *state
+            && !held.inconsistent()
+            && reader.is_unmoved()
+            && let Ok(record) = reader.peek()
+            && judge(record.tag(), None) == Step::Whole
+            && record.len() <= self.max_message
+        {
+            if record.len() <= buffer.capacity() {
+                buffer.clear();
+                append(reader, &record, 0, buffer);
+                reader.advance(&record);
+                reader.release();
+                lane.space.wake(ALL, self.barrier);
+                if reader.seen() == 0 {
+                    self.settle(lane);
+                }
+                result = Straight::Received(record.len());
+            } else {
+                result = Straight::NeedsRoom(record.len());
+            }
+        }
+        drop(state);
+        lane.recv_lock.unlock(held, self.barrier);
+        result
+    }
+
+    /// Receives a message, whatever that takes.
+    #[cold]
+    #[inline(never)]
+    fn receive_by_turns(&self, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvError> {
         let (mut turn, found) = self.await_message(deadline)?;
         match found {
             Found::Record(record) => {
@@ -245,17 +313,23 @@ impl Connection {
         if held.grant() == Grant::Resumed {
             self.parked_by.store(0, Ordering::Relaxed);
             if state.partial.is_none() {
-                // Our own thread was faster, ended its message and left the lock to another connection, which
-                // parked it in turn.
                 drop(state);
-                lane.recv_lock.park(held, self.barrier);
-                return if deadline.has_passed() { Err(RecvError::Timeout) } else { Ok(None) };
+                self.leave_to_the_other(lane, held, deadline)?;
+                return Ok(None);
             }
         }
         let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
-        let mut turn = Turn { connection: self, lane, ring, state, held, generation };
+        let mut turn = Turn { connection: self, lane, ring, state, held };
         turn.prepare()?;
         Ok(Some(turn))
+    }
+
+    /// Puts back a lock that another connection of this process parked: our own thread was faster than we,
+    /// ended its message, and left the lock to that one.
+    #[cold]
+    fn leave_to_the_other(&self, lane: &Lane, held: Held, deadline: Deadline) -> Result<(), RecvError> {
+        lane.recv_lock.park(held, self.barrier);
+        if deadline.has_passed() { Err(RecvError::Timeout) } else { Ok(()) }
     }
 
     /// Waits until something lies in the ring (`false`) or nobody is left to send (`true`).
@@ -305,7 +379,7 @@ impl Turn<'_> {
     /// Whether this process is the one that took the turn: `false` in a child forked meanwhile.
     #[inline]
     fn is_ours(&self) -> bool {
-        self.connection.generation() == self.generation
+        self.connection.generation() == self.state.generation()
     }
 
     #[inline]
@@ -320,9 +394,9 @@ impl Turn<'_> {
             // SAFETY: we hold the receive lock until this turn ends, and whoever held it before has unlocked
             // it, or died, before we took it.
             Some(reader) => unsafe { reader.reload() }.map_err(RecvError::Corrupt),
-            empty => {
+            None => {
                 // SAFETY: as above.
-                *empty = Some(unsafe { Reader::attach(self.ring) }.map_err(RecvError::Corrupt)?);
+                self.state.reader = Some(unsafe { Reader::attach(self.ring) }.map_err(RecvError::Corrupt)?);
                 Ok(())
             }
         }
@@ -331,7 +405,6 @@ impl Turn<'_> {
     /// Looks for a message: one that is whole, or one in pieces, for which it waits once it has begun.
     ///
     /// Beyond the deadline it takes what is there, but at most a ring full: a sender may be faster than we are.
-    #[inline]
     fn look(&mut self, deadline: Deadline) -> Result<Found, RecvError> {
         let mut unasked = 0;
         loop {

@@ -42,7 +42,6 @@ struct Turn<'a> {
     ring: Ring,
     state: ManuallyDrop<Entered<'a, SendState>>,
     held: ManuallyDrop<Held>,
-    generation: u64,
 }
 
 impl Drop for Turn<'_> {
@@ -52,7 +51,7 @@ impl Drop for Turn<'_> {
         let state = unsafe { ManuallyDrop::take(&mut self.state) };
         // SAFETY: as above.
         let held = unsafe { ManuallyDrop::take(&mut self.held) };
-        if !self.is_ours() {
+        if self.connection.generation() != state.generation() {
             // A child forked in mid-turn. It may have a turn of its own by now, which this must not end.
             return mem::forget(state);
         }
@@ -104,6 +103,46 @@ impl Connection {
     /// As [`send`](Self::send), or [`SendError::Timeout`]: nothing of the message will be received.
     #[inline]
     pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        if self.send_straight(message) { Ok(()) } else { self.send_by_turns(message, deadline) }
+    }
+
+    /// Sends a message if nothing stands in the way, and changes nothing else. A short cut: what it leaves
+    /// undone, the other way does, and finds the reason.
+    ///
+    /// It holds the lock without a guard, whose ways through memory would cost as much as all the rest. So
+    /// nothing here may panic.
+    #[inline]
+    fn send_straight(&self, message: &[u8]) -> bool {
+        let (Some((lane, ring)), Some(me)) = (self.outgoing(), self.me_at_once()) else { return false };
+        if message.len() > whole_max(ring) {
+            return false;
+        }
+        let Ok(held) = lane.sending.lock.try_lock_as(me, false) else { return false };
+        let Some(mut state) = self.sender.enter(self.generation(), || SendState::new(self.waiter)) else {
+            return false; // not our lock; see `turn_to_send`
+        };
+        let is_plain = !held.inconsistent()
+            && state.asked_at == clock::tick()
+            && !self.somebody_left()
+            // Relaxed: moved under the lock we hold.
+            && lane.sending.open_id.load(Ordering::Relaxed) == 0;
+        let sent = is_plain
+            && state.writer.as_mut().is_some_and(|writer| {
+                writer.is_unmoved() && writer.push(message, stream::tag(WHOLE, 0)).is_ok()
+            });
+        if sent {
+            lane.items.wake(1, self.barrier);
+            self.ring(lane);
+        }
+        drop(state);
+        lane.sending.lock.unlock(held, self.barrier);
+        sent
+    }
+
+    /// Sends a message, whatever that takes.
+    #[cold]
+    #[inline(never)]
+    fn send_by_turns(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let (lane, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
         if message.len() > whole_max(ring) {
             return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(message, deadline);
@@ -111,15 +150,14 @@ impl Connection {
         let mut waited = None;
         loop {
             let mut turn = self.turn_to_send(lane, ring, deadline)?;
+            turn.learn(waited);
             match turn.writer()?.push(message, stream::tag(WHOLE, 0)) {
                 Ok(()) => {
                     turn.announce();
-                    turn.learn(waited);
                     return Ok(());
                 }
                 // Nobody is kept from sending by one who waits for space: a smaller message may fit.
                 Err(WriteError::Full) => {
-                    turn.learn(waited);
                     waited = Some(turn.leave_and_await_space(message.len(), waited.is_some(), deadline)?);
                 }
                 Err(error) => return Err(error.into()),
@@ -163,7 +201,6 @@ impl Connection {
 
     /// Takes the send lock and makes everything ready behind it: the indices as the last holder left them, a
     /// message that somebody left unfinished ended, and somebody there to receive.
-    #[inline]
     fn turn_to_send<'a>(
         &'a self,
         lane: &'a Lane,
@@ -177,14 +214,13 @@ impl Connection {
             lane.items.wake(1, self.barrier);
             self.ring(lane);
         }
-        let generation = self.generation();
-        let Some(state) = self.sender.enter(generation, || SendState::new(self.waiter)) else {
+        let Some(state) = self.sender.enter(self.generation(), || SendState::new(self.waiter)) else {
             // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
             // unlocked here, because it is not ours: the thread inside will do that.
             return Err(SendError::Corrupt(Corrupt { field: "send lock", found: 0, limit: 0 }));
         };
         let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
-        let mut turn = Turn { connection: self, lane, ring, state, held, generation };
+        let mut turn = Turn { connection: self, lane, ring, state, held };
         turn.prepare(deadline)?;
         Ok(turn)
     }
@@ -236,6 +272,7 @@ fn corrupt_lock(found: u64) -> SendError {
 }
 
 /// The longest message that travels whole: it must leave space for others to be on their way.
+#[inline(always)]
 fn whole_max(ring: Ring) -> usize {
     ring.max_len().min(ring.region().size() / 2) as usize
 }
@@ -249,7 +286,7 @@ impl<'a> Turn<'a> {
     /// Whether this process is the one that took the turn: `false` in a child forked meanwhile.
     #[inline]
     fn is_ours(&self) -> bool {
-        self.connection.generation() == self.generation
+        self.connection.generation() == self.state.generation()
     }
 
     /// Keeps what was learnt about waiting while the turn was somebody else's.
@@ -266,18 +303,19 @@ impl<'a> Turn<'a> {
         self.state.writer.as_mut().ok_or(SendError::Full)
     }
 
-    #[inline]
     fn prepare(&mut self, deadline: Deadline) -> Result<(), SendError> {
         match &mut self.state.writer {
             // SAFETY: we hold the send lock until this turn ends, and whoever held it before has unlocked it,
             // or died, before we took it.
             Some(writer) => unsafe { writer.reload() }.map_err(SendError::Corrupt)?,
-            // SAFETY: as above.
-            empty => *empty = Some(unsafe { Writer::attach(self.ring) }.map_err(SendError::Corrupt)?),
+            None => {
+                // SAFETY: as above.
+                self.state.writer = Some(unsafe { Writer::attach(self.ring) }.map_err(SendError::Corrupt)?);
+            }
         }
         // Asking the kernel each time would cost more than all the rest. The coarse clock ticks every few
         // milliseconds: whoever sends more rarely than that asks each time.
-        let now = clock::coarse();
+        let now = clock::tick();
         if (now != self.state.asked_at && self.connection.peers_are_gone())
             || self.connection.peers_are_gone_by_sign()
         {

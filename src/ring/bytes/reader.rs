@@ -93,12 +93,30 @@ impl Reader {
     ///
     /// # Safety
     /// As for [`attach`](Self::attach): the caller is the only reader from here on.
+    #[inline]
     pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().head;
-        // Relaxed, both: as in `attach`.
-        let head = side.position.load(Ordering::Relaxed);
+        if self.is_unmoved() {
+            self.rewind();
+            return Ok(());
+        }
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().head.position.load(Ordering::Relaxed))
+    }
+
+    /// Whether nobody has read in our name since this side last released. Then, and if nothing was advanced over
+    /// since,
+    /// [`reload`](Self::reload) would do nothing.
+    #[inline(always)]
+    pub(crate) fn is_unmoved(&self) -> bool {
+        // Relaxed: as in `attach`.
+        self.ring.header().head.position.load(Ordering::Relaxed) == self.released
+    }
+
+    #[cold]
+    fn resume_at(&mut self, head: u64) -> Result<(), Corrupt> {
         check_aligned("head", head)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().head.records.load(Ordering::Relaxed);
         // The cached tail is at worst too old, hence still good unless the other holder read past it.
         let fits = self.tail.wrapping_sub(head) <= self.ring.region.size();
         let mut fresh = Reader::at(self.ring, head, if fits { self.tail } else { head }, records);
@@ -230,7 +248,7 @@ impl Reader {
     }
 
     /// Goes back to the first unreleased record.
-    #[cfg(any(test, loom))]
+    #[inline]
     pub(crate) fn rewind(&mut self) {
         self.head = self.released;
         self.passed = 0;

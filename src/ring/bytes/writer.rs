@@ -83,12 +83,29 @@ impl Writer {
     ///
     /// # Safety
     /// As for [`attach`](Self::attach): the caller is the only writer from here on.
+    #[inline]
     pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().tail;
-        // Relaxed, both: as in `attach`.
-        let tail = side.position.load(Ordering::Relaxed);
+        if self.is_unmoved() {
+            self.discard();
+            return Ok(());
+        }
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().tail.position.load(Ordering::Relaxed))
+    }
+
+    /// Whether nobody has written in our name since this side last published. Then, and if nothing is staged,
+    /// [`reload`](Self::reload) would do nothing.
+    #[inline(always)]
+    pub(crate) fn is_unmoved(&self) -> bool {
+        // Relaxed: as in `attach`.
+        self.ring.header().tail.position.load(Ordering::Relaxed) == self.published
+    }
+
+    #[cold]
+    fn resume_at(&mut self, tail: u64) -> Result<(), Corrupt> {
         check_aligned("tail", tail)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().tail.records.load(Ordering::Relaxed);
         // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
         let fits = self.limit.wrapping_sub(tail) <= self.ring.region.size();
         let mut fresh = Writer::at(self.ring, tail, if fits { self.limit } else { tail }, records);
@@ -231,6 +248,7 @@ impl Writer {
     }
 
     /// Drops what was staged and not published.
+    #[inline]
     pub(crate) fn discard(&mut self) {
         self.tail = self.published;
         self.staged = 0;

@@ -154,9 +154,9 @@ fn render(
 
     let time = |time: Duration| units::nanos(time.as_nanos() as u64);
     text.push_str(&format!(
-        "\n✓: sender and receiver came to the same checksum over every byte. All transports send the same\n\
-         sequence; all but the typed ring (ticks) and the byte ring (the file) stop when their time is up\n\
-         ({} for ticks, {} for the file). Ringway's wait adaptively: they spin for a while, then sleep.\n{}\n",
+        "\n✓: sender and receiver came to the same checksum over every byte. All send the same sequence;\n\
+         all but the typed ring (ticks) and the byte ring (the file) stop when their time is up: {}\n\
+         for ticks, {} for the file. Ringway's wait adaptively: they spin for a while, then sleep.\n{}\n",
         time(args.time),
         time(args.time / 2),
         harness::method(setup)

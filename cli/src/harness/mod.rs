@@ -300,9 +300,9 @@ pub(crate) fn method(setup: &Setup) -> String {
         Pins::One(_) => "\nWith one CPU for both processes, all figures include switching between them.",
     };
     format!(
-        "Rings are written and read in place. Elsewhere one message is one write, and who reads does so through a\n\
-         buffer of 64 KiB. Files go in chunks of 64 KiB. The buffers of pipes and sockets are the system's defaults.\n\
-         A round trip includes one look at the clock ({} ns).{shared}",
+        "Rings are written and read in place. Elsewhere one message is one write, and who reads does\n\
+         so through a buffer of 64 KiB. Files go in chunks of 64 KiB. The buffers of pipes and sockets\n\
+         are the system's defaults. A round trip includes one look at the clock ({} ns).{shared}",
         clock_cost_ns()
     )
 }

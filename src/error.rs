@@ -132,6 +132,13 @@ pub enum Error {
         /// The largest one possible.
         max: u64,
     },
+    /// A participant table of no entries, or of more than there can be.
+    BadParticipants {
+        /// The number asked for.
+        asked: u16,
+        /// The largest one possible.
+        max: u16,
+    },
     /// A zero-sized or over-aligned element type.
     BadElement {
         /// Size of the type in bytes.
@@ -234,6 +241,9 @@ impl fmt::Display for Error {
             }
             Error::BadCapacity { asked, min, max } => {
                 write!(f, "a capacity of {asked} is not possible (from {min} to {max})")
+            }
+            Error::BadParticipants { asked, max } => {
+                write!(f, "a segment cannot have places for {asked} processes (from 1 to {max})")
             }
             Error::BadElement { size, align } => {
                 write!(f, "elements of {size} bytes aligned to {align} cannot be stored")

@@ -39,6 +39,10 @@ pub(crate) fn take<const N: usize>(key: &str) -> Result<[OwnedFd; N], Error> {
     let text = variable(key).and_then(std::env::var_os).ok_or_else(nothing)?;
     let text = text.to_str().ok_or_else(nothing)?;
     let mut files = Vec::with_capacity(N);
+    // Before any is taken, so that a wrong number of them leaves them for who asks for the right one.
+    if text.split(',').count() != N {
+        return Err(nothing());
+    }
     for file in text.split(',') {
         let mut numbers = file.split(':');
         let mut next = || numbers.next().and_then(|number| number.parse::<u64>().ok());
@@ -46,12 +50,12 @@ pub(crate) fn take<const N: usize>(key: &str) -> Result<[OwnedFd; N], Error> {
         let fd = i32::try_from(fd).map_err(|_| nothing())?;
         files.push((fd, FileId { device, inode }));
     }
-    // One taker at a time; the gate is held for a few system calls.
-    let _alone = NoForks::hold();
     let mut taken = Vec::with_capacity(N);
-    for (fd, id) in files {
-        taken.push(file::adopt(fd, id).map_err(|_| nothing())?);
-    }
+    // One taker at a time; the gate is held for a few system calls, and nothing is allocated meanwhile.
+    let alone = NoForks::hold()?;
+    let adopted = files.iter().try_for_each(|&(fd, id)| file::adopt(fd, id).map(|fd| taken.push(fd)));
+    drop(alone);
+    adopted.map_err(|_| nothing())?;
     taken.try_into().map_err(|_| nothing())
 }
 

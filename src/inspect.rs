@@ -21,19 +21,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::channel::role::{Body, Holding, Role};
+use crate::channel::pipe::look;
+use crate::channel::role::{self, Body, Role};
 use crate::channel::{bytes, spsc};
 use crate::error::{Corrupt, Error, Kind};
 use crate::ring;
 use crate::segment::admin;
-use crate::segment::create::{expect, read_geometry};
+use crate::segment::create::{expect, is_stale, read_geometry};
 use crate::segment::layout::{EPHEMERAL, Geometry, RETIRED_AT, ROWS_AT, Row};
 use crate::sys::file::{self, Stat};
-use crate::sys::{identity, lock_page};
+use crate::sys::lock_page;
 use crate::wait::EventCount;
 use core::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
+
+mod pipe;
+
+pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]
@@ -101,6 +106,8 @@ pub struct Participant {
 pub enum Detail {
     /// Of a typed or a byte ring.
     Ring(Ring),
+    /// Of a pipe.
+    Pipe(Box<Pipe>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -223,7 +230,7 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<Object, Error> {
         mode: stat.mode(),
         created: time(geometry.created),
         creator: geometry.creator,
-        stale: geometry.boot != identity::boot_id()?,
+        stale: is_stale(fd, &geometry)?,
         retired: retired != [0; 4],
         ephemeral: geometry.flags & EPHEMERAL != 0,
         max_participants: geometry.participants,
@@ -279,7 +286,8 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             };
             Detail::Ring(figures)
         }
-        _ => Detail::None,
+        Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
+        Kind::Unknown(_) => Detail::None,
     })
 }
 
@@ -303,28 +311,28 @@ impl Ring {
 }
 
 impl Traffic {
-    fn at(ec: &EventCount) -> Self {
+    pub(crate) fn at(ec: &EventCount) -> Self {
         let (wakes, sleeps) = ec.counts();
         Traffic { wakes, sleeps }
     }
 }
 
 /// Two looks at (tail, head), one after the other.
-struct Span {
-    early: (u64, u64),
-    late: (u64, u64),
+pub(crate) struct Span {
+    pub(crate) early: (u64, u64),
+    pub(crate) late: (u64, u64),
 }
 
 impl Span {
     /// What was between the indices, about.
-    fn held(&self, capacity: u64) -> u64 {
+    pub(crate) fn held(&self, capacity: u64) -> u64 {
         // The earlier head is not ahead of the later tail.
         self.late.0.wrapping_sub(self.early.1).min(capacity)
     }
 
     /// Both indices only grow, so the earlier head is behind the later tail, and the earlier tail at most a
     /// capacity ahead of the later head. Neither look need be of one instant for that.
-    fn judge(&self, capacity: u64) -> Option<Corrupt> {
+    pub(crate) fn judge(&self, capacity: u64) -> Option<Corrupt> {
         let backwards = self.late.0.wrapping_sub(self.early.1);
         let ahead = self.early.0.wrapping_sub(self.late.1);
         if (backwards as i64) < 0 {
@@ -338,13 +346,14 @@ impl Span {
 }
 
 /// The participants' rows as they were, and the kernel to be asked about them.
-struct Table<'a> {
+pub(crate) struct Table<'a> {
     fd: BorrowedFd<'a>,
     rows: Vec<[u64; ROW_WORDS]>,
 }
 
 const ROW_WORDS: usize = size_of::<Row>() / 8;
 const VALID: usize = offset_of!(Row, valid) / 8;
+const ROLES: usize = offset_of!(Row, roles) / 8;
 const PID: usize = offset_of!(Row, pid) / 8;
 const JOINED: usize = offset_of!(Row, joined) / 8;
 
@@ -356,7 +365,7 @@ impl<'a> Table<'a> {
     }
 
     /// The participant at `index`, which may be anything.
-    fn participant(&self, index: u16) -> Participant {
+    pub(crate) fn participant(&self, index: u16) -> Participant {
         let row = usize::from(index).checked_sub(1).and_then(|at| self.rows.get(at));
         let Some(row) = row else {
             return Participant { index, alive: false, pid: None, joined: None };
@@ -372,27 +381,32 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn participants(&self) -> Vec<Participant> {
+    pub(crate) fn participants(&self) -> Vec<Participant> {
         let indices = (1..).take(self.rows.len());
         let all = indices.map(|index| self.participant(index));
         all.filter(|process| process.alive || process.joined.is_some()).collect()
     }
 
+    /// The row's word on which ends its process holds; 0 for a row that cannot be.
+    pub(crate) fn roles(&self, index: u16) -> u64 {
+        usize::from(index).checked_sub(1).and_then(|at| self.rows.get(at)).map_or(0, |row| row[ROLES])
+    }
+
     fn role(&self, role: &Role) -> RoleState {
         let reading = role.read();
         let holder = match reading.holding {
-            Holding::Never => Holder::Never,
-            Holding::By(index) => Holder::Held(self.participant(index)),
-            Holding::Left => Holder::Left,
-            Holding::Died(index) => Holder::Died { index },
-            Holding::Nonsense => Holder::Nonsense,
+            role::Holding::Never => Holder::Never,
+            role::Holding::By(index) => Holder::Held(self.participant(index)),
+            role::Holding::Left => Holder::Left,
+            role::Holding::Died(index) => Holder::Died { index },
+            role::Holding::Nonsense => Holder::Nonsense,
         };
         RoleState { claims: reading.claims, holder }
     }
 }
 
 /// Two private copies of an object's body, taken one after the other. `B` is a [`Body`].
-fn read_twice<B: Shared>(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<[B; 2], Error> {
+pub(crate) fn read_twice<B: Shared>(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<[B; 2], Error> {
     expect("body length", geometry.body_len as u64, size_of::<B>() as u64)?;
     let copy = || -> Result<B, Error> {
         let mut body = MaybeUninit::<B>::zeroed();
@@ -410,7 +424,7 @@ fn read_twice<B: Shared>(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<[B; 
 ///
 /// # Safety
 /// The type consists of integers and atomics.
-unsafe trait Shared {}
+pub(crate) unsafe trait Shared {}
 
 // SAFETY: two indices, eventcounts and roles, all of atomic integers.
 unsafe impl Shared for Body<ring::spsc::Header> {}

@@ -1,6 +1,44 @@
-//! Zero-copy, crash-tolerant rings and pipes between the processes of one Linux machine.
-
-#![allow(dead_code)]
+//! Rings and pipes in shared memory, between the processes of one Linux machine: faster than anything else on it,
+//! without copies, and safe against processes that die at any instruction.
+//!
+//! ```
+//! let (tx, rx) = ringway::Pipe::simplex()?;
+//! tx.send(b"hello")?;
+//! assert_eq!(rx.recv()?, b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Which type do I want?
+//!
+//! | I have | I want |
+//! |---|---|
+//! | one producer, one consumer, messages of one plain type | [`spsc`]: a quarter of a billion messages a second |
+//! | one producer, one consumer, records of any length | [`bytes`] |
+//! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
+//!
+//! Each can be made with a name ([`create`](spsc::Producer::create), [`open`](spsc::Producer::open)), without one to be
+//! handed over as a descriptor ([`anonymous`](spsc::Producer::anonymous), [`from_fd`](spsc::Producer::from_fd)), or for
+//! a child process ([`inherit`](spsc::Producer::inherit), [`inherited`](spsc::Producer::inherited)). [`Options`] has
+//! the rest.
+//!
+//! # What is guaranteed
+//! - **A crash loses nothing that was committed, and blocks nobody.** `SIGKILL` at any instruction of any process: a
+//!   message is there as a whole or not at all; the others go on as soon as the kernel says that the process is gone,
+//!   a sleeper after at most a tenth of a second. A process that is merely *stopped* is not dead: it keeps its roles.
+//! - **Waiting costs nothing while nobody waits**: no system call, no fence, no locked instruction for a message through
+//!   a ring with nobody asleep.
+//! - **A peer cannot make this process unsound.** Whatever bytes it writes to the shared memory: every call ends with a
+//!   value, a typed error or a time-out. Where views without a copy are lent out, and to whom they are not, is told at
+//!   [`Options`](Options#trust).
+//! - **Nothing is left over.** Objects without a name vanish with their last process; named ones appear complete or not
+//!   at all. A full disk is an error at creation, never a `SIGBUS` later.
+//!
+//! # What it does not do
+//! It runs on Linux, on one machine. Exactly-once processing is the application's to make.
+//!
+//! # Forks
+//! A forked child may go on using a [`Connection`]: it becomes a holder of that end. A ring's role stays with the
+//! parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork do nothing in the child.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringway uses futexes, memfds and open-file-description locks: it runs on Linux");
@@ -22,5 +60,5 @@ mod wait;
 pub use channel::{Connection, End, Loan, Message, Pipe, PopError, RecvError, SendError, bytes, spsc};
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
-pub use segment::admin::{clean, unlink};
+pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

@@ -40,6 +40,7 @@ macro_rules! atomic {
             }
 
             #[inline(always)]
+            #[allow(dead_code, reason = "not every kind of atomic is stored to")]
             pub(crate) fn store(&self, value: $value, order: Ordering) {
                 self.0.store(value, order);
             }
@@ -89,16 +90,6 @@ impl AtomicU64 {
     #[inline(always)]
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.0.fetch_add(value, order)
-    }
-
-    #[inline(always)]
-    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_or(value, order)
-    }
-
-    #[inline(always)]
-    pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_and(value, order)
     }
 }
 
@@ -287,10 +278,12 @@ impl<T: Copy> Slot<T> {
     #[inline]
     pub(crate) unsafe fn read(&self) -> T {
         #[cfg(not(loom))]
-        // SAFETY: aligned and in bounds as part of the ring's slots; volatile, because another process may
-        // write it against the rules, and then the value is wrong but the read is still one read.
-        unsafe {
-            self.place.get().read_volatile().assume_init()
+        {
+            // SAFETY: aligned and in bounds as part of the ring's slots; volatile, because another process may
+            // write it against the rules, and then the value is wrong but the read is still one read.
+            let value = unsafe { self.place.get().read_volatile() };
+            // SAFETY: initialised, by the caller's word.
+            unsafe { value.assume_init() }
         }
         #[cfg(loom)]
         // SAFETY: as above; loom reports a racing writer.

@@ -231,3 +231,16 @@ fn a_message_longer_than_allowed_is_dropped_and_named() {
     assert_eq!(rx.recv().unwrap(), [2; 3000]);
     sender.join().unwrap();
 }
+
+#[test]
+fn a_removed_name_is_known_to_those_attached() {
+    let name = format!("pipe-retired-{}", std::process::id());
+    let a = Pipe::create(&name).unwrap();
+    let z = Pipe::open(&name).unwrap();
+    assert!(!z.is_retired());
+    a.unlink().unwrap();
+    assert!(a.is_retired() && z.is_retired());
+    a.send(b"still").unwrap();
+    assert_eq!(z.recv().unwrap(), b"still");
+    assert!(matches!(Pipe::open(&name), Err(ringway::Error::NotFound { .. })));
+}

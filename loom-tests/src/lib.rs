@@ -11,8 +11,12 @@
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "half of each product file is not modelled here")]
 
+#[path = "../../src/error.rs"]
+mod error;
 #[path = "../../src/lock/mod.rs"]
 mod lock;
+#[path = "../../src/ring/mod.rs"]
+mod ring;
 #[path = "../../src/sync.rs"]
 mod sync;
 mod sys;

@@ -93,7 +93,7 @@ fn guards_across_a_fork(tx: &mut Tx, rx: &mut Rx, path: &str) {
                 drop(peek.take().unwrap());
                 assert_eq!(figures(path), before);
             });
-            drop(reserve);
+            assert!(reserve.is_some()); // and is given up uncommitted
             peek.unwrap().keep();
             let mut drain = rx.drain();
             assert!(drain.next().is_some());
@@ -112,7 +112,7 @@ fn guards_across_a_fork(tx: &mut Tx, rx: &mut Rx, path: &str) {
                 drop(view.take().unwrap());
                 assert_eq!(figures(path), before);
             });
-            drop(loan);
+            assert!(loan.is_some()); // and is given up uncommitted
             view.unwrap().keep();
             let mut batch = Some(tx.batch());
             batch.as_mut().unwrap().push(b"never seen").unwrap();

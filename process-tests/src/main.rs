@@ -226,7 +226,7 @@ fn scribble(path: &str, from: u64, len: u64, seed: u64) -> Result<(), Failure> {
             1 => old.wrapping_add(random % 64 * 8),
             2 => old.wrapping_sub(random % 64 * 8),
             3 => old ^ 1 << (random % 64),
-            4 => random % 4 << 16 | random >> 8 & 7, // a role
+            4 => (random % 4) << 16 | random >> 8 & 7, // a role
             5 => 0,
             6 => random as u32 as u64, // a length
             _ => old.wrapping_add(random % 3),

@@ -76,6 +76,9 @@ impl Test {
     }
 
     /// Starts a [`command`](Self::command).
+    ///
+    /// # Panics
+    /// If it does not start.
     pub fn spawn(&self, command: &mut Command) -> Peer<'_> {
         let mut child = command.spawn().expect("the helper program does not start");
         locked(&self.pids).insert(child.id(), ());
@@ -88,7 +91,9 @@ impl Test {
 impl Drop for Test {
     fn drop(&mut self) {
         for path in locked(&self.files).iter() {
-            let _ = std::fs::remove_file(path);
+            if std::fs::remove_file(path).is_err() {
+                let _ = std::fs::remove_dir_all(path);
+            }
         }
     }
 }
@@ -147,6 +152,9 @@ impl Peer<'_> {
     }
 
     /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it was waited for: its number may be somebody else's.
     pub fn signal(&self, number: i32) {
         assert!(!self.reaped);
         signal(self.pid(), number);
@@ -243,6 +251,15 @@ pub fn until_asleep(name: &str, before: u64) {
 pub fn sleeps(name: &str) -> u64 {
     let ring = ring(name);
     ring.items.sleeps + ring.space.sleeps
+}
+
+/// How often a sleeper was woken on this ring.
+///
+/// # Panics
+/// If there is no such ring.
+pub fn wakes(name: &str) -> u64 {
+    let ring = ring(name);
+    ring.items.wakes + ring.space.wakes
 }
 
 /// What an onlooker sees of this ring.

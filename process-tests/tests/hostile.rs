@@ -204,7 +204,7 @@ fn scribbled_between_calls<V: Victim>(test: &process_tests::support::Test, seed:
                 1 => old.wrapping_add(random % 32),
                 2 => old.wrapping_sub(random % 32),
                 3 => old ^ 1 << (random % 64),
-                4 => random % 5 << 16 | random >> 8 & 15,
+                4 => (random % 5) << 16 | random >> 8 & 15,
                 5 => 0,
                 6 => u64::MAX - random % 16,
                 _ => old.wrapping_add(random % 600 * 8),

@@ -193,3 +193,31 @@ fn everybody_dies_and_the_ring_goes_on() {
         assert!(matches!(figures(&path).producer.holder, Holder::Died { .. }));
     }
 }
+
+/// Between the moment a new process takes a dead one's place in the table and the moment it has cleaned up, the
+/// dead one's claims look as if they were held. They are not in the way of others.
+#[test]
+fn a_role_is_free_while_its_dead_owners_place_changes_hands() {
+    let test = test!("inherited");
+    for ring in BOTH {
+        let path = test.path("ring");
+        let mut tx = test.start(&format!("tx {} create:{path}:4096 park ready hang", word(ring)));
+        tx.expect("ready");
+        let Holder::Held(first) = figures(&path).producer.holder else { panic!("nobody is there") };
+        tx.kill();
+        tx.was_killed();
+        // What the new process does first, and we do not go on to what it does next.
+        let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        // SAFETY: all zeroes is a valid `flock`.
+        let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        lock.l_start = (1 << 62) + i64::from(first.index);
+        lock.l_len = 1;
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        // SAFETY: `lock` is a valid request.
+        assert_eq!(unsafe { libc::fcntl(fd, libc::F_OFD_SETLK, &lock) }, 0);
+        let Holder::Held(inherited) = figures(&path).producer.holder else { panic!("it was cleaned up") };
+        assert!(inherited.alive && inherited.index == first.index);
+        drop(Tx::attach(ring, How::Open(&path), Wait::Park, None).unwrap());
+    }
+}

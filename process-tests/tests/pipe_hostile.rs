@@ -30,6 +30,8 @@ enum Target {
     Indices,
     /// The words at which its receivers and senders sleep.
     Eventcounts,
+    /// The word behind the descriptor that tells of readiness.
+    Bell,
     /// Its locks, and the numbers of messages in pieces.
     SendLock,
     PieceIds,
@@ -48,10 +50,11 @@ impl Target {
         match self {
             Target::Rows => rows,
             Target::Indices => inside(0, 256),
-            Target::Eventcounts => inside(256, 256),
-            Target::SendLock => inside(512, 32),
-            Target::PieceIds => inside(512 + 32, 16),
-            Target::ReceiveLock => inside(640, 32),
+            Target::Eventcounts => inside(256, 128 + 128 + 128),
+            Target::Bell => inside(384, 8),
+            Target::SendLock => inside(640, 32),
+            Target::PieceIds => inside(640 + 32, 16),
+            Target::ReceiveLock => inside(768, 32),
             Target::Ends => inside(2 * LANE, 256),
             Target::Records => data,
             Target::All => (ROWS_AT, data.0 + data.1 - ROWS_AT),
@@ -60,11 +63,11 @@ impl Target {
 
     /// Whether nonsense there is noticed, and stays: the others only mislead, and are written anew by honest use.
     fn is_for_good(self) -> bool {
-        !matches!(self, Target::Rows | Target::Eventcounts | Target::PieceIds | Target::Ends)
+        !matches!(self, Target::Rows | Target::Eventcounts | Target::Bell | Target::PieceIds | Target::Ends)
     }
 }
 
-const LANE: u64 = 768;
+const LANE: u64 = 896;
 
 fn options(wait: Wait) -> Options<Connection> {
     Pipe::options().capacity(4096).participants(4).trusted(false).max_message(1 << 20).wait(wait)
@@ -101,6 +104,8 @@ impl Outcomes {
 
 /// Every call that has a deadline, or needs none.
 fn exercise(pipe: &Connection, outcomes: &mut Outcomes) {
+    // From here on each receive that empties the lane deals with the bell.
+    let _ = pipe.readiness();
     outcomes.sent(pipe.try_send(b"12345"));
     outcomes.sent(pipe.send_timeout(&[1; 1000], SOON));
     outcomes.sent(pipe.send_timeout(&[2; 9000], SOON)); // in pieces
@@ -204,6 +209,11 @@ fn nonsense_in_the_eventcounts() {
 }
 
 #[test]
+fn nonsense_in_the_bell() {
+    survive("hostile-bell", Target::Bell, Wait::Adaptive);
+}
+
+#[test]
 fn nonsense_in_the_send_lock() {
     survive("hostile-send-lock", Target::SendLock, Wait::Park);
 }
@@ -246,11 +256,11 @@ fn a_stream_of_pieces_of_nothing_ends_at_the_deadline() {
     let records = (0..512_u64).flat_map(|_| (5_u64 << 32 | 1 << 57).to_le_bytes()).collect::<Vec<u8>>();
     file.write_all_at(&records, data_at).unwrap();
     let z = options(Wait::Park).end(End::Second).open(&path).unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = std::sync::Mutex::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // The tail stays in front of the head, whatever the receiver takes.
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !*stop.lock().unwrap() {
                 let mut head = [0; 8];
                 file.read_exact_at(&mut head, body_at + 128).unwrap();
                 let tail = u64::from_le_bytes(head) + 2048;
@@ -266,7 +276,7 @@ fn a_stream_of_pieces_of_nothing_ends_at_the_deadline() {
             }
             assert!(matches!(z.try_recv(), Err(RecvError::Empty | RecvError::Corrupt(_))));
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        *stop.lock().unwrap() = true;
         assert!(timeouts > 0);
     });
     assert!(z.received_before() > 1 << 16, "it took {} bytes", z.received_before());

@@ -2,7 +2,7 @@
 
 use process_tests::message::scramble;
 use process_tests::support::{Peer, Test, rounds};
-use process_tests::{parcel, test};
+use process_tests::test;
 use ringway::{Connection, Pipe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! A stopped peer is not dead; one that is gone wakes who waits for it, however it went.
 
 use process_tests::ends::{BOTH, How, Refusal, Ring, Rx, Tx};
-use process_tests::support::{Test, sleeps, until_asleep};
+use process_tests::support::{Test, sleeps, until_asleep, wakes};
 use process_tests::test;
 use ringway::{Deadline, Error, Wait};
 use std::time::Duration;
@@ -83,12 +83,17 @@ fn sleeper(test: &Test, ring: Ring, wait: Wait, ending: &str) {
         if wait != Wait::Spin {
             until_asleep(&path, before);
         }
+        let woken = wakes(&path);
         if ending == "kill" {
             peer.kill()
         } else {
             peer.go()
         }
         assert_eq!(handle.join().unwrap(), Err(Refusal::Closed), "{ring:?} {wait:?} {ending} {role}");
+        // The dead wake nobody, but one that lets go does not leave it to the sleeper to find out.
+        if ending.starts_with("drop") {
+            assert!(wakes(&path) > woken, "{ring:?} {wait:?} {role}");
+        }
         // What it did is over, but it may live on.
         if ending == "exec" {
             peer.expect("idle");

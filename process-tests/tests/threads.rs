@@ -106,6 +106,36 @@ fn records_pass_between_threads() {
     }
 }
 
+/// Who sends and leaves at once is heard before it counts as gone, however the two race with a look for messages.
+#[test]
+fn the_last_message_comes_before_the_end() {
+    let test = test!("last");
+    let (ask, asked) = std::sync::mpsc::sync_channel::<(u64, Tx)>(1);
+    let writer = std::thread::spawn(move || {
+        for (number, mut tx) in asked {
+            // A little later each time, to meet the reader at every point of its way into sleep.
+            for _ in 0..number % 1000 * 2 {
+                std::hint::spin_loop();
+            }
+            tx.send(number, Deadline::NOW).unwrap();
+        }
+    });
+    for number in 0..2500 {
+        for ring in BOTH {
+            let wait = WAITS[number as usize % 3];
+            let path = test.path("ring");
+            let tx = Tx::attach(ring, How::Create(&path, 1), wait, None).unwrap();
+            let mut rx = Rx::attach(ring, How::Open(&path), wait, None).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            ask.send((number, tx)).unwrap();
+            assert_eq!(rx.recv(Some(number), Deadline::NEVER), Ok(number));
+            assert_eq!(rx.recv(None, Deadline::NEVER), Err(Refusal::Closed));
+        }
+    }
+    drop(ask);
+    writer.join().unwrap();
+}
+
 /// `Timeout`, and not before its time.
 fn times_out(after: Duration, call: impl FnOnce() -> Option<Refusal>) {
     let began = Instant::now();

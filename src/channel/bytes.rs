@@ -254,6 +254,7 @@ impl Producer {
     /// assert_eq!(rx.len(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn batch(&mut self) -> Batch<'_> {
         Batch { producer: self }
     }
@@ -346,16 +347,17 @@ pub struct Loan<'a> {
 }
 
 impl<'a> Loan<'a> {
+    #[inline(always)]
     fn of(producer: &'a mut Producer, reservation: Reservation) -> Self {
         let shared = producer.trusted;
         if !shared {
-            producer.scratch.clear();
-            producer.scratch.resize(reservation.len(), 0);
+            blank(&mut producer.scratch, reservation.len());
         }
         Loan { producer, reservation, shared }
     }
 
     /// Publishes all of it as a record. In a process forked meanwhile it does nothing.
+    #[inline]
     pub fn commit(self) {
         let len = self.reservation.len();
         self.commit_len(len);
@@ -363,6 +365,7 @@ impl<'a> Loan<'a> {
 
     /// Publishes the first `len` bytes as a record; all of them if there are not so many. In a process forked
     /// meanwhile it does nothing.
+    #[inline]
     pub fn commit_len(self, len: usize) {
         let Loan { producer, reservation, shared } = self;
         if !producer.claim.is_ours() {
@@ -436,6 +439,7 @@ impl Batch<'_> {
     }
 
     /// Makes the records visible, with one move of the index. In a process forked meanwhile it does nothing.
+    #[inline]
     pub fn commit(self) {
         if self.producer.claim.is_ours() {
             self.producer.side.publish();
@@ -445,6 +449,7 @@ impl Batch<'_> {
 }
 
 impl Drop for Batch<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.producer.side.discard(); // nothing is left to discard after a commit
     }
@@ -488,7 +493,7 @@ impl Consumer {
         let record = self.side.peek().ok()?;
         let Consumer { side, scratch, trusted, .. } = self;
         if !*trusted {
-            copy_to(side, &record, scratch);
+            keep_copy(side, record, scratch);
         }
         Some(View { consumer: self, record })
     }
@@ -508,6 +513,7 @@ impl Consumer {
     /// assert_eq!(bytes, 8);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn drain(&mut self) -> Drain<'_> {
         Drain { consumer: self }
     }
@@ -596,7 +602,21 @@ impl Consumer {
     }
 }
 
+/// [`copy_to`] out of line and by value, so that the common case keeps the record in registers.
+#[inline(never)]
+fn keep_copy(side: &Reader, record: Record, scratch: &mut Vec<u8>) {
+    copy_to(side, &record, scratch);
+}
+
+/// Makes `scratch` as long as a loan, all zero.
+#[inline(never)]
+fn blank(scratch: &mut Vec<u8>, len: usize) {
+    scratch.clear();
+    scratch.resize(len, 0);
+}
+
 /// Replaces the content of `buffer` by the record's.
+#[inline]
 fn copy_to(side: &Reader, record: &Record, buffer: &mut Vec<u8>) {
     buffer.clear();
     append(side, record, 0, buffer);
@@ -692,13 +712,14 @@ impl Drain<'_> {
             // slice is gone; the peer is trusted not to write it.
             Some(unsafe { in_place(side, &record) })
         } else {
-            copy_to(side, &record, scratch);
+            keep_copy(side, record, scratch);
             Some(scratch)
         }
     }
 }
 
 impl Drop for Drain<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.consumer.claim.is_ours() {
             self.consumer.side.release();

@@ -74,16 +74,17 @@ macro_rules! endpoint {
                 $crate::handover::give(command, key, [std::os::fd::AsFd::as_fd(self)])
             }
 
-            /// Removes the ring's name. Both sides go on. A newer ring under the same name is left alone.
+            /// Removes the ring's name, unless it means another object by now. Both sides go on.
             ///
             /// # Errors
             /// [`Error::NotFound`](crate::Error::NotFound) if it has none, or not any more.
             pub fn unlink(&self) -> Result<(), $crate::Error> {
-                let segment = self.claim.segment();
-                match segment.name() {
-                    Some(name) => $crate::segment::admin::unlink_this(name, segment.id()),
-                    None => Err($crate::Error::NotFound { name: String::new() }),
-                }
+                self.claim.segment().unlink()
+            }
+
+            /// Whether the ring's name has been removed or given to another ring: nobody new will come by it.
+            pub fn is_retired(&self) -> bool {
+                self.claim.segment().is_retired()
             }
 
             /// Changes how the blocking calls wait.

@@ -3,7 +3,7 @@
 pub mod bytes;
 mod endpoint;
 mod error;
-mod pipe;
+pub(crate) mod pipe;
 pub(crate) mod role;
 pub mod spsc;
 

@@ -172,7 +172,8 @@ impl Role {
     fn claim(&self, me: u16, segment: &Segment, side: Side) -> Result<u64, Error> {
         let mut word = self.0.load(Ordering::Acquire);
         for _ in 0..PATIENCE {
-            if state(word) == HELD && !segment.is_dead(owner(word)) {
+            let of_the_living = || !segment.is_dead(owner(word)) && !segment.is_inherited(owner(word));
+            if state(word) == HELD && of_the_living() {
                 let pid = segment.describe_any(owner(word)).map_or(0, |process| process.pid as u32);
                 return Err(Error::RoleTaken { role: side.name(), pid });
             }

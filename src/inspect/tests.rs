@@ -1,4 +1,5 @@
 use super::*;
+use crate::segment::layout::Header;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ impl Drop for Place {
 fn ring(object: &Object) -> &Ring {
     match &object.detail {
         Detail::Ring(ring) => ring,
-        Detail::None => panic!("no ring: {object:?}"),
+        _ => panic!("no ring: {object:?}"),
     }
 }
 
@@ -95,6 +96,56 @@ fn a_byte_ring_counts_records_and_bytes() {
     assert_eq!(ring(&object).held, 2);
 }
 
+fn pipe(object: &Object) -> &Pipe {
+    match &object.detail {
+        Detail::Pipe(pipe) => pipe,
+        _ => panic!("no pipe: {object:?}"),
+    }
+}
+
+#[test]
+fn a_pipe_shows_its_ends_and_lanes() {
+    let place = Place::new("pipe");
+    let a = crate::Pipe::create(place.name()).unwrap();
+    a.send(b"").unwrap();
+    a.send(b"123456789").unwrap();
+    let object = stat(place.name()).unwrap();
+    assert_eq!((object.kind, object.element_size), (Kind::Pipe, 1));
+    let us = object.participants[0];
+    let seen = pipe(&object);
+    assert!(!seen.simplex);
+    assert_eq!((seen.first.arrivals, seen.first.living(), seen.second.arrivals), (1, 1, 0));
+    assert_eq!(seen.first.holders, [Holding { participant: us, connections: 1 }]);
+    assert!(seen.second.holders.is_empty());
+    assert_eq!((seen.forth.written, seen.forth.read, seen.forth.held), (2, 0, 2));
+    assert_eq!((seen.forth.written_bytes, seen.forth.held_bytes), (8 + 24, 8 + 24));
+    assert_eq!((seen.forth.sending, seen.forth.receiving), (Lock::Free, Lock::Free));
+    assert_eq!(seen.back.as_ref().map(|back| (back.written, back.held_bytes)), Some((0, 0)));
+
+    let z = crate::Pipe::open(place.name()).unwrap();
+    let message = z.recv_ref().unwrap();
+    assert_eq!(pipe(&stat(place.name()).unwrap()).forth.receiving, Lock::Held(us));
+    drop(message);
+    z.recv().unwrap();
+    assert!(matches!(z.recv_timeout(Duration::from_millis(1)), Err(crate::RecvError::Timeout)));
+    drop(a);
+    let object = stat(place.name()).unwrap();
+    let seen = pipe(&object);
+    assert_eq!((seen.first.arrivals, seen.first.departures, seen.first.living()), (1, 1, 0));
+    assert_eq!((seen.second.living(), seen.forth.held), (1, 0));
+    assert!(seen.forth.items.sleeps > 0, "{seen:?}");
+}
+
+#[test]
+fn a_simplex_pipe_has_one_lane() {
+    let (tx, _rx) = crate::Pipe::simplex().unwrap();
+    tx.send(b"x").unwrap();
+    let object = stat_fd(tx.memory()).unwrap();
+    let seen = pipe(&object);
+    assert!(seen.simplex && seen.back.is_none());
+    assert_eq!((seen.forth.held, seen.first.living(), seen.second.living()), (1, 1, 1));
+}
+
 #[test]
 fn looking_needs_no_right_to_write_and_changes_nothing() {
     let place = Place::new("readonly");
@@ -120,9 +171,9 @@ fn files_of_other_boots_and_other_makes_are_told_apart() {
     std::fs::remove_file(&place).unwrap();
     drop(crate::spsc::Producer::<u64>::create(place.name(), 4).unwrap());
     let file = writable(&place);
-    file.write_all_at(&[0xee; 16], 104).unwrap(); // the boot id
+    change(&file, |header| header.boot = [0xee; 16]);
     assert!(stat(place.name()).unwrap().stale);
-    file.write_all_at(&77_u32.to_ne_bytes(), 16).unwrap(); // the kind
+    change(&file, |header| header.kind = 77);
     let object = stat(place.name()).unwrap();
     assert!(matches!((object.kind, object.detail), (Kind::Unknown(77), Detail::None)));
     file.set_len(5000).unwrap();
@@ -154,9 +205,16 @@ fn indices_that_contradict_each_other_are_shown_as_such() {
 
 #[test]
 fn any_bytes_are_a_value_or_an_error() {
-    let place = Place::new("hostile");
+    let place = Place::new("hostile-ring");
     drop(crate::bytes::Producer::create(place.name(), 4096).unwrap());
-    let file = writable(&place);
+    show_any_bytes(&place);
+    let place = Place::new("hostile-pipe");
+    drop(crate::Pipe::options().capacity(4096).create(place.name()).unwrap());
+    show_any_bytes(&place);
+}
+
+fn show_any_bytes(place: &Place) {
+    let file = writable(place);
     let mut honest = vec![0; file.metadata().unwrap().len() as usize];
     file.read_exact_at(&mut honest, 0).unwrap();
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
@@ -175,10 +233,13 @@ fn any_bytes_are_a_value_or_an_error() {
         let at = match next() % 3 {
             0 => (next() % 192) & !3,           // the header
             1 => 4096 + ((next() % 1024) & !7), // the rows
-            _ => body + ((next() % 768) & !7),  // the body
+            _ => body + ((next() % 2048) & !7), // the body
         };
         let value = [next(), next() % 8, u64::MAX - next() % 8, 1 << (next() % 64)][(next() % 4) as usize];
         file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+        if next() % 8 > 0 {
+            change(&file, |_| {}); // a liar that can sum up
+        }
         match stat(place.name()) {
             Ok(object) => {
                 shown += 1;
@@ -201,8 +262,16 @@ fn everything_in_the_directory_is_listed() {
     assert!(list().unwrap().iter().all(|listed| listed.name != name));
 }
 
+/// Changes the header, and its checksum with it.
+fn change(file: &File, how: impl FnOnce(&mut Header)) {
+    let mut header: Header = bytemuck::Zeroable::zeroed();
+    file.read_exact_at(bytemuck::bytes_of_mut(&mut header), 0).unwrap();
+    how(&mut header);
+    file.write_all_at(bytemuck::bytes_of(&header.signed()), 0).unwrap();
+}
+
 fn body_at(file: &File) -> u64 {
     let mut word = [0; 8];
-    file.read_exact_at(&mut word, offset_of!(crate::segment::layout::Header, body_at) as u64).unwrap();
+    file.read_exact_at(&mut word, offset_of!(Header, body_at) as u64).unwrap();
     u64::from_ne_bytes(word)
 }

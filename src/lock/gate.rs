@@ -33,6 +33,7 @@ pub(crate) enum LockFailed<E> {
 
 impl Gate {
     /// A free lock nobody waits for.
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         Gate { word: LockWord::new(), waiting: EventCount::new() }
     }
@@ -66,6 +67,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`LockFailed`].
+    #[cfg(any(loom, test))]
     pub(crate) fn lock<E>(
         &self,
         me: u16,
@@ -147,6 +149,7 @@ impl Gate {
     }
 
     /// The holder gives what the lock protects up for lost, and everybody who waits learns it.
+    #[cfg(loom)]
     pub(crate) fn abandon(&self, held: Held, barrier: Barrier) {
         self.word.abandon(held);
         self.waiting.wake(if mutated!("gate.abandon_wakes_all") { 1 } else { ALL }, barrier);
@@ -170,5 +173,97 @@ impl Gate {
     /// The eventcount, for `stat`.
     pub(crate) fn waiting(&self) -> &EventCount {
         &self.waiting
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::lock::Grant;
+    use crate::wait::Wait;
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    fn lock(
+        gate: &Gate,
+        me: u16,
+        deadline: Deadline,
+        dead: impl Fn(u16) -> bool,
+    ) -> Result<Held, LockFailed<()>> {
+        let barrier = Barrier::of_this_process();
+        gate.lock(me, &mut Waiter::new(Wait::Adaptive), barrier, deadline, dead, || None)
+    }
+
+    #[test]
+    fn a_held_lock_times_out() {
+        let gate = Gate::new();
+        let _held = gate.try_lock(1).unwrap();
+        let soon = Deadline::after(Duration::from_millis(3));
+        assert_eq!(lock(&gate, 2, soon, |_| false).unwrap_err(), LockFailed::TimedOut);
+        assert_eq!(lock(&gate, 2, Deadline::NOW, |_| false).unwrap_err(), LockFailed::TimedOut);
+    }
+
+    #[test]
+    fn a_dead_holder_costs_one_question_and_no_sleep() {
+        let gate = Gate::new();
+        let _dead = gate.try_lock(1).unwrap();
+        let asked = Cell::new(0);
+        let dead = |who| {
+            asked.set(asked.get() + 1);
+            who == 1
+        };
+        let held = lock(&gate, 2, Deadline::NEVER, dead).unwrap();
+        assert_eq!((held.grant(), asked.get(), gate.waiting().counts().1), (Grant::OwnerDied, 1, 0));
+    }
+
+    #[test]
+    fn nobody_asks_whether_he_is_dead_himself() {
+        let gate = Gate::new();
+        let _held = gate.try_lock(1).unwrap();
+        let soon = Deadline::after(Duration::from_millis(1));
+        let refused = lock(&gate, 1, soon, |_| unreachable!("asked about the asker"));
+        assert_eq!(refused.unwrap_err(), LockFailed::TimedOut);
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_wait_for_a_lock() {
+        let gate = Gate::new();
+        let _held = gate.try_lock(1).unwrap();
+        let mut waiter = Waiter::new(Wait::Park);
+        let mut calls = 0;
+        let interrupt = || {
+            calls += 1;
+            (calls == 2).then_some("signal")
+        };
+        let refused = gate.lock(2, &mut waiter, Barrier::Fence, Deadline::NEVER, |_| false, interrupt);
+        assert_eq!(refused.unwrap_err(), LockFailed::Interrupted("signal"));
+    }
+
+    #[test]
+    fn threads_of_several_processes_take_turns() {
+        let (gate, inside) = (Gate::new(), Cell::new(0_u32));
+        struct Shared<'a>(&'a Cell<u32>);
+        // SAFETY: only the holder of the lock touches the cell, which is what is tested.
+        unsafe impl Sync for Shared<'_> {}
+        let (inside, gate) = (&Shared(&inside), &gate);
+        std::thread::scope(|scope| {
+            for me in 1..=4 {
+                scope.spawn(move || {
+                    let inside = inside;
+                    let mut waiter = Waiter::unsliced(Wait::Adaptive);
+                    for _ in 0..2_000 {
+                        let barrier = Barrier::of_this_process();
+                        // Two threads for each index.
+                        let me = 1 + me / 2;
+                        let held = gate
+                            .lock(me, &mut waiter, barrier, Deadline::NEVER, |_| false, || None::<()>)
+                            .unwrap();
+                        inside.0.set(inside.0.get() + 1);
+                        gate.unlock(held, barrier);
+                    }
+                });
+            }
+        });
+        assert_eq!(inside.0.get(), 8_000);
     }
 }

@@ -8,5 +8,7 @@
 mod gate;
 mod word;
 
+#[allow(unused_imports, reason = "for the channels above")]
 pub(crate) use gate::{Gate, LockFailed};
-pub(crate) use word::{Grant, Held, LockWord, Refused, State, Word};
+#[allow(unused_imports, reason = "for the channels above, and the models")]
+pub(crate) use word::{Grant, Held, LockWord, Refused, State};

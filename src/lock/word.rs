@@ -88,7 +88,7 @@ impl Word {
         let step = if mutated!("lock.count") { 0 } else { ACQUISITION };
         let acquisition = (self.0 & !(ACQUISITION - 1)).wrapping_add(step);
         let flag = if inconsistent { INCONSISTENT } else { 0 };
-        Word(acquisition | flag | (state as u64) << OWNER_BITS | u64::from(owner))
+        Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
     }
 
     #[inline]
@@ -139,6 +139,7 @@ impl Held {
     }
 
     /// The participant index of the holder.
+    #[cfg(any(loom, test))]
     pub(crate) fn owner(&self) -> u16 {
         self.word.owner()
     }
@@ -165,6 +166,7 @@ const PATIENCE: u32 = 100;
 
 impl LockWord {
     /// A free lock.
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         LockWord { word: AtomicU64::new(0) }
     }
@@ -250,6 +252,7 @@ impl LockWord {
     }
 
     /// The holder gives what the lock protects up for lost: nobody gets it again.
+    #[cfg(any(loom, test))]
     pub(crate) fn abandon(&self, held: Held) {
         self.leave(held.word.next(State::NotRecoverable, 0, held.word.inconsistent()));
     }
@@ -387,7 +390,7 @@ mod tests {
     fn scribbled_words_are_refused() {
         for low in 0..1_u64 << (STATE_BITS + 1) {
             for owner in [0, 1, u64::from(ME), 0xffff] {
-                let raw = 7 * ACQUISITION | low << OWNER_BITS | owner;
+                let raw = (7 * ACQUISITION) | (low << OWNER_BITS) | owner;
                 let lock = LockWord { word: AtomicU64::new(raw) };
                 let legal = Word(raw).state().is_some();
                 match lock.try_lock(ME) {

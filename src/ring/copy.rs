@@ -8,6 +8,12 @@
 /// Up to here words are faster than a call.
 const INLINE_MAX: usize = 128;
 
+/// What the processor moves at once without asking for more than its baseline.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+type Wide = core::arch::x86_64::__m128i;
+#[cfg(any(not(target_arch = "x86_64"), miri))]
+type Wide = u64;
+
 /// A word at any address.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
@@ -24,16 +30,12 @@ pub(super) unsafe fn contended(src: *const u8, dst: *mut u8, len: usize) {
         // SAFETY: the caller's promise, passed on.
         return unsafe { large(src, dst, len) };
     }
-    if len >= 8 {
-        let mut at = 0;
-        while at + 8 < len {
-            // SAFETY: at + 8 < len.
-            unsafe { step::<u64>(src, dst, at) };
-            at += 8;
-        }
-        // The last word may overlap the one before: its bytes are then read twice and either reading is right.
-        // SAFETY: len >= 8, so the last 8 bytes are inside.
-        unsafe { step::<u64>(src, dst, len - 8) };
+    if len >= size_of::<Wide>() {
+        // SAFETY: the caller's promise, and len is at least a step.
+        unsafe { steps::<Wide>(src, dst, len) };
+    } else if len >= 8 {
+        // SAFETY: as above.
+        unsafe { steps::<u64>(src, dst, len) };
     } else if len >= 4 {
         // SAFETY: len >= 4.
         unsafe { step::<u32>(src, dst, 0) };
@@ -45,6 +47,24 @@ pub(super) unsafe fn contended(src: *const u8, dst: *mut u8, len: usize) {
             unsafe { step::<u8>(src, dst, at) };
         }
     }
+}
+
+/// Moves `len` bytes, at least one `T`, by `T`s. The last may overlap the one before: its bytes are then read
+/// twice, and either reading is right.
+///
+/// # Safety
+/// As for [`contended`].
+#[inline(always)]
+unsafe fn steps<T: Copy>(src: *const u8, dst: *mut u8, len: usize) {
+    let last = len - size_of::<T>();
+    let mut at = 0;
+    while at < last {
+        // SAFETY: at < last, so a whole `T` is inside.
+        unsafe { step::<T>(src, dst, at) };
+        at += size_of::<T>();
+    }
+    // SAFETY: `last` is a whole `T` before the end.
+    unsafe { step::<T>(src, dst, last) };
 }
 
 /// Moves one `T`, `at` bytes in.
@@ -93,14 +113,8 @@ unsafe fn large(src: *const u8, dst: *mut u8, len: usize) {
 #[cfg(any(not(target_arch = "x86_64"), miri))]
 #[inline]
 unsafe fn large(src: *const u8, dst: *mut u8, len: usize) {
-    let mut at = 0;
-    while at + 8 < len {
-        // SAFETY: at + 8 < len.
-        unsafe { step::<u64>(src, dst, at) };
-        at += 8;
-    }
-    // SAFETY: `large` gets more than INLINE_MAX bytes, so the last 8 are inside.
-    unsafe { step::<u64>(src, dst, len - 8) };
+    // SAFETY: the caller's promise, and len is above INLINE_MAX.
+    unsafe { steps::<u64>(src, dst, len) };
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use core::ptr::NonNull;
 use bytemuck::AnyBitPattern;
 use crossbeam_utils::CachePadded;
 
-use super::{ReadError, WriteError};
+use super::{ReadError, WriteError, pace};
 use crate::error::Corrupt;
 use crate::sync::{AtomicU64, Ordering, Slot, mutated, order};
 
@@ -49,6 +49,7 @@ const _: () = {
 impl Header {
     /// An empty ring whose next message has `position`. Positions usually start at 0; any other start behaves
     /// alike.
+    #[cfg(any(test, loom))]
     pub(crate) fn starting_at(position: u64) -> Self {
         Header {
             tail: CachePadded::new(AtomicU64::new(position)),
@@ -102,6 +103,11 @@ impl Geometry {
     /// the wrap of the positions.
     pub(crate) const fn slots(self) -> u64 {
         self.mask + 1
+    }
+
+    /// How many bytes that storage has.
+    const fn bytes<T>(self) -> u64 {
+        self.slots().saturating_mul(size_of::<T>() as u64)
     }
 }
 
@@ -180,6 +186,10 @@ pub(crate) struct Writer<T> {
     tail: u64,
     /// The first position that may not be written yet: the head last seen, plus the capacity.
     limit: u64,
+    /// Up to here, and never beyond the limit, the slots are prepared; the one comparison of the fast path.
+    ready: u64,
+    /// The tail when the reader's index was last looked at.
+    looked: u64,
 }
 
 impl<T: AnyBitPattern> Writer<T> {
@@ -194,33 +204,11 @@ impl<T: AnyBitPattern> Writer<T> {
     pub(crate) unsafe fn attach(ring: Ring<T>) -> Result<Self, Corrupt> {
         // Relaxed: only the writer stores the tail, and what the last one did happened before, as promised.
         let tail = ring.header().tail.load(Ordering::Relaxed);
-        let tail = if mutated!("spsc.write_takeover_blind") { 0 } else { tail };
+        let tail = tail.wrapping_sub(u64::from(mutated!("spsc.write_takeover_one_early")));
         // As if the head had last been seen a whole ring behind: `refresh` then admits any head that can be.
-        let mut writer = Writer { ring, tail, limit: tail };
+        let mut writer = Writer { ring, tail, limit: tail, ready: tail, looked: tail };
         writer.refresh()?;
         Ok(writer)
-    }
-
-    /// Looks at the own index in shared memory again, after another process may have written in our name (the
-    /// holders of a lock around one writing side).
-    ///
-    /// # Errors
-    /// [`Corrupt`] if the indices contradict each other.
-    ///
-    /// # Safety
-    /// As for [`attach`](Self::attach): the caller is the only writer from here on.
-    pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        // Relaxed: as in `attach`.
-        let tail = self.ring.header().tail.load(Ordering::Relaxed);
-        // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
-        if self.limit.wrapping_sub(tail) <= self.ring.geometry.capacity {
-            self.tail = tail;
-            return Ok(());
-        }
-        let mut fresh = Writer { ring: self.ring, tail, limit: tail };
-        fresh.refresh()?;
-        *self = fresh;
-        Ok(())
     }
 
     /// The ring this side belongs to.
@@ -246,13 +234,39 @@ impl<T: AnyBitPattern> Writer<T> {
     /// [`WriteError::Full`] if the reader has released none, [`WriteError::Corrupt`] if its index is impossible.
     #[inline]
     pub(crate) fn claim(&mut self) -> Result<u64, WriteError> {
+        if self.ready == self.tail {
+            self.prepare()?;
+        }
+        Ok(self.claimed())
+    }
+
+    /// The slow path of [`claim`](Self::claim): makes the next slots ready, at least one.
+    #[inline(never)]
+    fn prepare(&mut self) -> Result<(), WriteError> {
+        let slot_size = size_of::<T>() as u64;
         if self.limit == self.tail {
+            let since = self.tail.wrapping_sub(self.looked);
+            pace::pause_in_stream(since, since.saturating_mul(slot_size), self.ring.geometry.bytes::<T>());
+            self.looked = self.tail;
             self.refresh()?;
             if self.limit == self.tail {
                 return Err(WriteError::Full);
             }
         }
-        Ok(self.claimed())
+        let index = self.tail & self.ring.geometry.mask;
+        let slots = (pace::ahead(self.ring.geometry.bytes::<T>()) / slot_size.max(1))
+            .max(1)
+            .min(self.claimed())
+            .min(self.ring.geometry.slots() - index);
+        #[cfg(not(loom))]
+        if slots > 1 {
+            let start: *mut T = self.slot(0).as_ptr();
+            // SAFETY: `slots` slots in a row from this one are inside the ring and claimed, so nobody else's, and
+            // nothing is in them yet.
+            unsafe { pace::touch(start.cast(), slots * slot_size) };
+        }
+        self.ready = self.tail.wrapping_add(slots);
+        Ok(())
     }
 
     /// Looks at the reader's index: more slots may be free than [`claimed`](Self::claimed) says.
@@ -296,6 +310,16 @@ impl<T: AnyBitPattern> Writer<T> {
     #[inline]
     pub(crate) fn publish(&mut self, n: u64) {
         let n = n.min(self.claimed());
+        let beyond = n > self.ready.wrapping_sub(self.tail);
+        self.advance(n);
+        if beyond {
+            self.ready = self.tail;
+        }
+    }
+
+    /// Moves the tail over `n` claimed slots.
+    #[inline(always)]
+    fn advance(&mut self, n: u64) {
         self.tail = self.tail.wrapping_add(n);
         // publish. Release: pairs with the Acquire in `Reader::refresh`; the slots' content comes before it.
         self.ring.header().tail.store(self.tail, order!(Release, "spsc.publish"));
@@ -311,8 +335,9 @@ impl<T: AnyBitPattern> Writer<T> {
         if mutated!("spsc.publish_before_write") {
             self.ring.header().tail.store(self.tail.wrapping_add(1), Ordering::Release);
         }
-        self.write(0, value);
-        self.publish(1);
+        // SAFETY: `claim` found the slot at the tail free, and this is the only writer (`attach`).
+        unsafe { self.slot(0).write(value) };
+        self.advance(1);
         Ok(())
     }
 }
@@ -325,6 +350,8 @@ pub(crate) struct Reader<T> {
     head: u64,
     /// The tail last seen: positions from here on may not be read yet.
     tail: u64,
+    /// The head when the writer's index was last looked at.
+    looked: u64,
 }
 
 impl<T: AnyBitPattern> Reader<T> {
@@ -340,32 +367,10 @@ impl<T: AnyBitPattern> Reader<T> {
     pub(crate) unsafe fn attach(ring: Ring<T>) -> Result<Self, Corrupt> {
         // Relaxed: only the reader stores the head, and what the last one did happened before, as promised.
         let head = ring.header().head.load(Ordering::Relaxed);
-        let head = if mutated!("spsc.read_takeover_blind") { 0 } else { head };
-        let mut reader = Reader { ring, head, tail: head };
+        let head = head.wrapping_add(u64::from(mutated!("spsc.read_takeover_one_late")));
+        let mut reader = Reader { ring, head, tail: head, looked: head };
         reader.refresh()?;
         Ok(reader)
-    }
-
-    /// Looks at the own index in shared memory again, after another process may have read in our name (the
-    /// holders of a lock around one reading side).
-    ///
-    /// # Errors
-    /// [`Corrupt`] if the indices contradict each other.
-    ///
-    /// # Safety
-    /// As for [`attach`](Self::attach): the caller is the only reader from here on.
-    pub(crate) unsafe fn reload(&mut self) -> Result<(), Corrupt> {
-        // Relaxed: as in `attach`.
-        let head = self.ring.header().head.load(Ordering::Relaxed);
-        // The cached tail is at worst too old, hence still good unless the other holder read past it.
-        if self.tail.wrapping_sub(head) <= self.ring.geometry.capacity {
-            self.head = head;
-            return Ok(());
-        }
-        let mut fresh = Reader { ring: self.ring, head, tail: head };
-        fresh.refresh()?;
-        *self = fresh;
-        Ok(())
     }
 
     /// The ring this side belongs to.
@@ -392,12 +397,20 @@ impl<T: AnyBitPattern> Reader<T> {
     #[inline]
     pub(crate) fn available(&mut self) -> Result<u64, ReadError> {
         if self.tail == self.head {
-            self.refresh()?;
-            if self.tail == self.head {
-                return Err(ReadError::Empty);
-            }
+            self.look()?;
         }
         Ok(self.seen())
+    }
+
+    /// The slow path of [`available`](Self::available): all that was seen is read.
+    #[inline(never)]
+    fn look(&mut self) -> Result<(), ReadError> {
+        let since = self.head.wrapping_sub(self.looked);
+        let bytes = since.saturating_mul(size_of::<T>() as u64);
+        pace::pause_in_stream(since, bytes, self.ring.geometry.bytes::<T>());
+        self.looked = self.head;
+        self.refresh()?;
+        if self.tail == self.head { Err(ReadError::Empty) } else { Ok(()) }
     }
 
     /// Looks at the writer's index: more messages may be there than [`seen`](Self::seen) says.
@@ -436,7 +449,12 @@ impl<T: AnyBitPattern> Reader<T> {
     /// Gives the next `n` slots back to the writer with one store. Of more than [`seen`](Self::seen), that many.
     #[inline]
     pub(crate) fn release(&mut self, n: u64) {
-        let n = n.min(self.seen());
+        self.advance(n.min(self.seen()));
+    }
+
+    /// Moves the head over `n` messages seen.
+    #[inline(always)]
+    fn advance(&mut self, n: u64) {
         self.head = self.head.wrapping_add(n);
         // release. Release: pairs with the Acquire in `Writer::refresh`; our accesses to the slots come before.
         self.ring.header().head.store(self.head, order!(Release, "spsc.release"));
@@ -452,8 +470,10 @@ impl<T: AnyBitPattern> Reader<T> {
         if mutated!("spsc.release_before_read") {
             self.ring.header().head.store(self.head.wrapping_add(1), Ordering::Release);
         }
-        let Some(value) = self.read(0) else { return Err(ReadError::Empty) };
-        self.release(1);
+        // SAFETY: `available` found a message at the head, and an honest writer leaves it alone until it is
+        // released; mapped memory is initialised, and any bit pattern is a `T`.
+        let value = unsafe { self.slot(0).read() };
+        self.advance(1);
         Ok(value)
     }
 }

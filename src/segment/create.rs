@@ -1,18 +1,18 @@
 //! Making, opening and handing over segments: atomically, or not at all.
 
-use super::layout::{EPHEMERAL, Geometry, Header, MAX_PARTICIPANTS, Plan};
-use super::name::Location;
+use super::layout::{EPHEMERAL, Geometry, Header, MAX_PARTICIPANTS, Plan, RETIRED_AT};
+use super::name::{Home, Location};
 use super::participants::Registry;
 use super::{Segment, Sweep, admin};
 use crate::error::Error;
 use crate::sync::AtomicU64;
-use crate::sys::file::{self, Stat};
+use crate::sys::file::{self, FileSystem, Stat};
 use crate::sys::fork::Generation;
-use crate::sys::identity;
 use crate::sys::memory::{Mapping, PageOptions};
+use crate::sys::{identity, lock_page};
 use bytemuck::Zeroable;
 use core::mem::ManuallyDrop;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -57,35 +57,39 @@ impl Drop for Unlinked {
 impl Segment {
     /// Makes a segment for `name`, complete and attached, but not yet under its name: see [`Unlinked::link`].
     pub(crate) fn create(name: &str, expected: &Expected, terms: &Terms) -> Result<(Self, Unlinked), Error> {
-        let place = Location::find(name, true)?;
-        if let Some(what) = file::foreign_file_system(place.dir.as_fd())
-            .map_err(|source| Error::Os { action: "examine the file system", source })?
-        {
-            return Err(Error::Unsupported { what });
+        let header = lay_out(expected, terms, true)?;
+        let mut place = Location::find(name, true)?;
+        let mut made = new_file(&place, header.file_len);
+        if matches!(&made, Err(Error::Os { source, .. }) if source.raw_os_error() == Some(libc::ENOENT)) {
+            // The directory went away while we looked; the default one can be made again.
+            place = Location::find(name, true)?;
+            made = new_file(&place, header.file_len);
         }
-        let (fd, temporary) = new_file(&place)?;
+        let (fd, temporary) = made?;
+        let mut home = place.home();
+        home.temporary.clone_from(&temporary);
         let unlinked = Unlinked { place, temporary }; // from here on removes a temporary name
         file::set_mode(fd.as_fd(), terms.mode)
             .map_err(|source| Error::Os { action: "set the segment's mode", source })?;
-        let segment = Segment::build(fd, Some(name.to_owned()), expected, terms)?;
+        let segment = Segment::build(fd, Some(home), header, expected, terms)?;
         Ok((segment, unlinked))
     }
 
     /// Makes a segment without a name, in sealed memory: it vanishes with its last process.
     pub(crate) fn anonymous(expected: &Expected, terms: &Terms) -> Result<Self, Error> {
+        let header = lay_out(expected, terms, false)?;
         let fd = file::memfd(c"ringway")
             .map_err(|source| Error::Os { action: "make an anonymous segment", source })?;
-        Segment::build(fd, None, expected, terms)
+        Segment::build(fd, None, header, expected, terms)
     }
 
-    fn build(fd: OwnedFd, name: Option<String>, expected: &Expected, terms: &Terms) -> Result<Self, Error> {
-        let flags = if terms.ephemeral && name.is_some() { EPHEMERAL } else { 0 };
-        if !(1..=MAX_PARTICIPANTS).contains(&terms.participants) {
-            let asked = terms.participants.into();
-            return Err(Error::BadCapacity { asked, min: 1, max: MAX_PARTICIPANTS.into() });
-        }
-        let header = Header::lay_out(&expected.plan, terms.participants, flags, identity::boot_id()?)
-            .ok_or(Error::BadCapacity { asked: expected.plan.capacity, min: 1, max: 1 << 40 })?;
+    fn build(
+        fd: OwnedFd,
+        home: Option<Home>,
+        header: Header,
+        expected: &Expected,
+        terms: &Terms,
+    ) -> Result<Self, Error> {
         file::allocate(fd.as_fd(), header.file_len).map_err(|source| match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::ENOMEM) => {
                 Error::NoSpace { needed: header.file_len }
@@ -93,7 +97,7 @@ impl Segment {
             Some(libc::EOPNOTSUPP) => Error::Unsupported { what: "a file system without fallocate" },
             _ => Error::Os { action: "reserve space for the segment", source },
         })?;
-        if name.is_none() {
+        if home.is_none() {
             file::seal(fd.as_fd())
                 .map_err(|source| Error::Os { action: "seal the anonymous segment", source })?;
         }
@@ -102,7 +106,7 @@ impl Segment {
         let geometry = header.validate(header.file_len)?;
         // Whoever it is handed to, or let in by its mode, is the creator's own choice.
         let trusted = terms.trusted.unwrap_or(terms.mode & 0o022 == 0);
-        Segment::attach(fd, name, geometry, expected.sweep, terms, trusted)
+        Segment::attach(fd, home, geometry, expected.sweep, terms, trusted)
     }
 
     /// Opens the segment called `name`.
@@ -112,18 +116,24 @@ impl Segment {
             let fd = open_named(&place)?;
             let stat = check_file(&fd, &place.name, terms)?;
             let geometry = read_geometry(fd.as_fd(), stat.len())?;
-            if geometry.boot != identity::boot_id()? {
+            if is_stale(fd.as_fd(), &geometry)? {
                 return Err(Error::StaleBoot { name: name.to_owned() });
             }
             expected.check(&geometry)?;
             // Only we, or users the caller mentioned, can write to it.
             let trusted = terms.trusted.unwrap_or(terms.owner.is_none() && stat.mode() & 0o022 == 0);
-            let segment =
-                Segment::attach(fd, Some(name.to_owned()), geometry, expected.sweep, terms, trusted)?;
-            // Removed while we attached: then it is not what the name means any more.
-            match Stat::of(segment.as_fd()) {
-                Ok(stat) if stat.links() == 0 => drop(segment),
-                _ => return Ok(segment),
+            let home = Some(place.home());
+            let segment = Segment::attach(fd, home, geometry, expected.sweep, terms, trusted)?;
+            // Being attached keeps others from removing the name for want of participants. Was it removed before?
+            let retired = is_retired(segment.as_fd())?;
+            let nameless = Stat::of(segment.as_fd()).is_ok_and(|stat| stat.links() == 0);
+            if !retired && !nameless {
+                return Ok(segment);
+            }
+            let id = segment.id();
+            drop(segment);
+            if !nameless {
+                admin::finish_removal(&place, id)?;
             }
         }
     }
@@ -146,7 +156,7 @@ impl Segment {
 
     fn attach(
         fd: OwnedFd,
-        name: Option<String>,
+        home: Option<Home>,
         geometry: Geometry,
         sweep: Sweep,
         terms: &Terms,
@@ -163,7 +173,7 @@ impl Segment {
         let generation = Generation::get()?;
         let member = AtomicU64::new(0);
         let fd = ManuallyDrop::new(fd);
-        let segment = Segment { fd, id, map, geometry, generation, member, sweep, name, trusted };
+        let segment = Segment { fd, id, map, geometry, generation, member, sweep, home, trusted };
         Registry::get()?.join(&segment)?;
         Ok(segment)
     }
@@ -185,9 +195,44 @@ impl Unlinked {
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
                 Err(Error::AlreadyExists { name: self.place.name.clone() })
             }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) => {
+                Err(Error::NoSpace { needed: segment.geometry().file_len })
+            }
             Err(source) => Err(Error::Os { action: "name the segment", source }),
         }
     }
+}
+
+/// The header of a new segment.
+fn lay_out(expected: &Expected, terms: &Terms, named: bool) -> Result<Header, Error> {
+    if !(1..=MAX_PARTICIPANTS).contains(&terms.participants) {
+        return Err(Error::BadParticipants { asked: terms.participants, max: MAX_PARTICIPANTS });
+    }
+    let flags = if terms.ephemeral && named { EPHEMERAL } else { 0 };
+    let boot = identity::boot_id()?.unwrap_or(UNKNOWN_BOOT);
+    Header::lay_out(&expected.plan, terms.participants, flags, boot).ok_or(Error::BadCapacity {
+        asked: expected.plan.capacity,
+        min: 1,
+        max: 1 << 40,
+    })
+}
+
+/// What a creator writes who cannot read the boot's number.
+const UNKNOWN_BOOT: [u8; 16] = [0; 16];
+
+/// Whether a named segment was left by an earlier boot. Locks do not outlive a boot, so one that anybody is
+/// attached to was not, whatever its header says: containers can show a boot number of their own.
+pub(crate) fn is_stale(fd: BorrowedFd<'_>, geometry: &Geometry) -> Result<bool, Error> {
+    let maybe = match identity::boot_id()? {
+        Some(current) if geometry.boot == current => false,
+        Some(_) if geometry.boot != UNKNOWN_BOOT => true,
+        // The creator or we cannot tell: then only a file that can outlive a boot may have done so.
+        _ => !FileSystem::of(fd)
+            .map_err(|source| Error::Os { action: "examine the file system", source })?
+            .is_memory(),
+    };
+    // Not knowing is "not stale": removing is what cannot be undone.
+    Ok(maybe && !lock_page::is_any_held(fd, geometry.participants).unwrap_or(true))
 }
 
 impl Expected {
@@ -262,28 +307,50 @@ pub(crate) fn read_geometry(fd: BorrowedFd<'_>, file_len: u64) -> Result<Geometr
     header.validate(file_len)
 }
 
+/// Whether somebody has set about removing the name. By `pread`, which is cheaper than the page's first touch.
+fn is_retired(fd: BorrowedFd<'_>) -> Result<bool, Error> {
+    let mut word = [0; 4];
+    file::read_at(fd, &mut word, RETIRED_AT)
+        .map_err(|source| Error::Os { action: "read the segment's header", source })?;
+    Ok(word != [0; 4])
+}
+
 /// A new file in the directory of `place`, without a name if the file system can do that.
-fn new_file(place: &Location) -> Result<(OwnedFd, Option<CString>), Error> {
-    match unnamed(place.dir.as_fd()) {
+fn new_file(place: &Location, len: u64) -> Result<(OwnedFd, Option<CString>), Error> {
+    let dir = place.dir.as_fd();
+    let file_system =
+        FileSystem::of(dir).map_err(|source| Error::Os { action: "examine the file system", source })?;
+    if let Some(what) = file_system.foreign() {
+        return Err(Error::Unsupported { what });
+    }
+    let refused = |action| {
+        move |source: io::Error| match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => Error::NoSpace { needed: len },
+            _ => Error::Os { action, source },
+        }
+    };
+    match unnamed(dir) {
         Ok(fd) => return Ok((fd, None)),
         Err(error) => match error.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL) => {}
-            Some(libc::ENOSPC | libc::EDQUOT) => return Err(Error::NoSpace { needed: 0 }),
-            _ => return Err(Error::Os { action: "make the segment's file", source: error }),
+            _ => return Err(refused("make the segment's file")(error)),
         },
     }
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
     for attempt in 0..1000 {
         let name = temporary_name(attempt);
-        match file::open_at(place.dir.as_fd(), &name, flags, 0o600) {
+        match file::open_at(dir, &name, flags, 0o600) {
             Ok(fd) => {
-                // Tells `clean` that its maker lives. It stays until the segment is detached.
-                file::lock_exclusively(fd.as_fd())
-                    .map_err(|source| Error::Os { action: "lock a temporary file", source })?;
-                return Ok((fd, Some(name)));
+                // The lock tells `clean` that the file's maker lives; it stays until the segment is detached. If
+                // `clean` was faster, the file has lost its name.
+                let locked = file::try_lock_exclusively(fd.as_fd());
+                if locked && Stat::of(&fd).is_ok_and(|stat| stat.links() == 1) {
+                    return Ok((fd, Some(name)));
+                }
+                let _ = file::unlink_at(dir, &name);
             }
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-            Err(source) => return Err(Error::Os { action: "make a temporary file", source }),
+            Err(error) => return Err(refused("make a temporary file")(error)),
         }
     }
     Err(Error::AlreadyExists { name: admin::TEMPORARY_PREFIX.to_owned() })
@@ -297,25 +364,18 @@ fn temporary_name(attempt: u32) -> CString {
 
 fn unnamed(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     #[cfg(test)]
-    if tests::WITHOUT_UNNAMED_FILES.get() {
+    if WITHOUT_UNNAMED_FILES.get() {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    // It could not be given a name without /proc, where there is no boot number either.
+    if identity::boot_id().is_ok_and(|known| known.is_none()) {
         return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
     }
     file::unnamed(dir)
 }
 
-/// Whether `name` in the directory of `place` still means the file with this identity.
-pub(super) fn still_names(place: &Location, leaf: &CStr, id: file::FileId) -> bool {
-    file::open_at(place.dir.as_fd(), leaf, libc::O_PATH | libc::O_NOFOLLOW, 0)
-        .and_then(Stat::of)
-        .is_ok_and(|stat| stat.id() == id)
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use std::cell::Cell;
-
-    std::thread_local! {
-        /// Makes this thread's directories behave like those of a file system without O_TMPFILE.
-        pub(crate) static WITHOUT_UNNAMED_FILES: Cell<bool> = const { Cell::new(false) };
-    }
+std::thread_local! {
+    /// Makes this thread's directories behave like those of a file system without O_TMPFILE.
+    pub(super) static WITHOUT_UNNAMED_FILES: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }

@@ -11,7 +11,7 @@
 //! Every change of meaning or place raises [`VERSION`] and gets a line in CHANGELOG.md.
 
 use crate::error::{Error, Kind};
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::AtomicU64;
 use crate::sys::identity::ProcessId;
 use bytemuck::{Pod, Zeroable};
 use core::mem::{offset_of, size_of};
@@ -34,6 +34,8 @@ const MAX_LEN: u64 = 1 << 46;
 
 /// The last participant out removes the name.
 pub(crate) const EPHEMERAL: u32 = 1;
+/// All flags there are. An unknown one may mean anything: such a segment is refused.
+const FLAGS: u32 = EPHEMERAL;
 
 /// The immutable part of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
@@ -62,7 +64,9 @@ pub(crate) struct Header {
     /// Nanoseconds since 1970, for people.
     pub(crate) created: u64,
     pub(crate) creator: u64,
-    pub(crate) spare: [u64; 7],
+    pub(crate) spare: [u64; 6],
+    /// Over everything above: tells damage from intent, nothing more.
+    pub(crate) checksum: u64,
 }
 
 const _: () = {
@@ -73,6 +77,7 @@ const _: () = {
     assert!(offset_of!(Header, kind) == 16);
     assert!(offset_of!(Header, capacity) == 40);
     assert!(offset_of!(Header, boot) == 104);
+    assert!(offset_of!(Header, checksum) == 184);
     assert!(size_of::<Row>() == 64);
 };
 
@@ -94,10 +99,6 @@ pub(crate) struct Row {
     pub(crate) joined: AtomicU64,
     pub(crate) spare: [AtomicU64; 2],
 }
-
-/// The one word of the header that changes.
-#[repr(C)]
-pub(crate) struct Retired(pub(crate) AtomicU32);
 
 /// What an object needs of a new segment.
 #[derive(Debug, Clone, Copy)]
@@ -135,17 +136,30 @@ fn pages(bytes: u64) -> Option<u64> {
     bytes.checked_add(PAGE - 1).map(|up| up & !(PAGE - 1))
 }
 
+/// Where everything lies, in bytes.
+struct Places {
+    body_at: u64,
+    data_at: u64,
+    data_len: u64,
+    file_len: u64,
+}
+
+impl Plan {
+    /// `None` if the file would be absurdly large.
+    fn places(&self, participants: u16) -> Option<Places> {
+        let body_at = pages(ROWS_AT + ROW * u64::from(participants))?;
+        let data_at = body_at.checked_add(pages(self.body_len)?)?;
+        let data_len = pages(self.data_len)?;
+        let file_len = data_len.checked_mul(self.areas)?.checked_add(data_at)?;
+        (file_len <= MAX_LEN && self.areas <= 2).then_some(Places { body_at, data_at, data_len, file_len })
+    }
+}
+
 impl Header {
     /// Lays out a new segment. `None` if it would be absurdly large.
     pub(crate) fn lay_out(plan: &Plan, participants: u16, flags: u32, boot: [u8; 16]) -> Option<Self> {
-        let body_at = pages(ROWS_AT + ROW * u64::from(participants))?;
-        let data_at = body_at.checked_add(pages(plan.body_len)?)?;
-        let data_len = pages(plan.data_len)?;
-        let file_len = data_len.checked_mul(plan.areas)?.checked_add(data_at)?;
-        if file_len > MAX_LEN || plan.areas > 2 {
-            return None;
-        }
-        Some(Header {
+        let Places { body_at, data_at, data_len, file_len } = plan.places(participants)?;
+        let header = Header {
             magic: MAGIC,
             endian: ENDIAN,
             version: VERSION,
@@ -165,7 +179,24 @@ impl Header {
             boot,
             created: now_in_nanoseconds(),
             creator: ProcessId::own().pid,
-            spare: [0; 7],
+            spare: [0; 6],
+            checksum: 0,
+        };
+        Some(header.signed())
+    }
+
+    /// With the right checksum.
+    pub(crate) fn signed(mut self) -> Self {
+        self.checksum = self.sum();
+        self
+    }
+
+    /// A step for each word that loses nothing, so no change of a single word goes unseen.
+    fn sum(&self) -> u64 {
+        let words: [u64; size_of::<Header>() / 8] = bytemuck::cast(*self);
+        let signed = &words[..words.len() - 1];
+        signed.iter().fold(0x5249_4e47_5741_5901, |sum, word| {
+            (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
         })
     }
 
@@ -200,12 +231,17 @@ impl Header {
             areas: self.areas,
         };
         let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
-        let honest = Header::lay_out(&plan, participants, self.flags, self.boot)
-            .ok_or_else(|| bad("file length", self.file_len, MAX_LEN))?;
+        if self.flags & !FLAGS != 0 {
+            return Err(bad("flags", self.flags.into(), FLAGS.into()));
+        }
+        let honest = plan.places(participants).ok_or_else(|| bad("file length", self.file_len, MAX_LEN))?;
         expect("body offset", self.body_at, honest.body_at)?;
         expect("data offset", self.data_at, honest.data_at)?;
         expect("data length", self.data_len, honest.data_len)?;
         expect("file length", self.file_len, honest.file_len)?;
+        if self.checksum != self.sum() {
+            return Err(bad("checksum", self.checksum, self.sum()));
+        }
         if file_len < self.file_len {
             return Err(Error::Truncated { needed: self.file_len, found: file_len });
         }
@@ -274,7 +310,7 @@ mod tests {
         let lie = |change: fn(&mut Header)| {
             let mut header = honest();
             change(&mut header);
-            header.validate(len).unwrap_err()
+            header.signed().validate(len).unwrap_err()
         };
         assert!(matches!(lie(|h| h.magic[0] = b'X'), Error::BadMagic { .. }));
         assert!(matches!(lie(|h| h.endian = h.endian.swap_bytes()), Error::WrongEndian));
@@ -282,6 +318,7 @@ mod tests {
         assert!(matches!(lie(|h| h.version = 9), Error::WrongVersion { found: 9, expected: 1 }));
         assert!(matches!(lie(|h| h.participants = 0), Error::BadGeometry { field: "participants", .. }));
         assert!(matches!(lie(|h| h.participants = 70_000), Error::BadGeometry { .. }));
+        assert!(matches!(lie(|h| h.flags = 2), Error::BadGeometry { field: "flags", found: 2, expected: 1 }));
         assert!(matches!(lie(|h| h.body_at = 64), Error::BadGeometry { field: "body offset", .. }));
         assert!(matches!(lie(|h| h.body_len = u64::MAX), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.data_len = u64::MAX - 1), Error::BadGeometry { .. }));
@@ -289,6 +326,8 @@ mod tests {
         assert!(matches!(lie(|h| h.data_at += PAGE), Error::BadGeometry { field: "data offset", .. }));
         assert!(matches!(lie(|h| h.areas = u64::MAX), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.file_len -= 1), Error::BadGeometry { field: "file length", .. }));
+        let damaged = Header { created: 0, ..honest() };
+        assert!(matches!(damaged.validate(len), Err(Error::BadGeometry { field: "checksum", .. })));
         assert!(
             matches!(honest().validate(len - 1), Err(Error::Truncated { needed, found }) if needed == found + 1)
         );

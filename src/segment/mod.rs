@@ -11,6 +11,9 @@ pub(crate) mod create;
 pub(crate) mod layout;
 pub(crate) mod name;
 pub(crate) mod participants;
+#[cfg(test)]
+#[cfg(test)]
+mod tests;
 
 use crate::error::Error;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -19,9 +22,11 @@ use crate::sys::fork::Generation;
 use crate::sys::identity::ProcessId;
 use crate::sys::lock_page;
 use crate::sys::memory::Mapping;
+use crate::sys::socket::Fifo;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use layout::{Geometry, Row};
+use name::Home;
 use participants::Registry;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -40,12 +45,15 @@ pub(crate) struct Segment {
     member: AtomicU64,
     /// What to clean up before an index is used again.
     sweep: Sweep,
-    /// As the caller wrote it; `None` for anonymous segments.
-    name: Option<String>,
+    /// `None` for segments that were made without a name, or came as a descriptor.
+    home: Option<Home>,
     trusted: bool,
 }
 
 /// Undoes or finishes what the dead owner of an index left in the segment's objects.
+///
+/// Called before the index is used again, when this process is nobody in the segment yet, with the process's
+/// table of indices locked: it must not ask for [`Segment::me`], attach or detach, panic or wait.
 pub(crate) type Sweep = fn(&Segment, u16);
 
 impl Segment {
@@ -53,8 +61,9 @@ impl Segment {
         &self.geometry
     }
 
+    /// The name, as the caller wrote it; `None` for segments that were made without one, or came as a descriptor.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.home.as_ref().map(|home| home.name.as_str())
     }
 
     /// Whether peers are held to be honest, so that views of shared bytes may be lent out.
@@ -121,53 +130,82 @@ impl Segment {
         if member as u16 == index && self.generation.is(member >> 16) {
             return false;
         }
-        if self.fd_is_ours()
-            && let Ok(held) = lock_page::is_held(self.fd.as_fd(), index)
-        {
-            return !held;
+        match self.ask(|fd| lock_page::is_held(fd, index)) {
+            Some(held) => !held,
+            // The descriptor was closed behind our back: ask after the process itself. Not knowing is alive.
+            None => self.describe_any(index).is_some_and(|process| process.is_gone(ProcessId::own())),
         }
-        // The descriptor was closed behind our back: ask after the process itself. Not knowing is alive.
-        self.describe(index).is_some_and(|process| process.is_gone(ProcessId::own()))
     }
 
-    /// Whether any process at all is attached, this one included.
-    pub(crate) fn has_participants(&self) -> bool {
-        lock_page::is_range_held(self.fd.as_fd(), 1, self.geometry.participants).unwrap_or(true)
+    /// Whether the row of `index` names a process that is gone, though the index is held: between the lock and
+    /// the sweep of its next holder everything still names the dead predecessor, and others may help.
+    ///
+    /// Load the word that names the owner before asking, with Acquire: a holder writes its row before its first
+    /// claim, so a word of the *new* holder shows the new row. Costs about ten system calls.
+    pub(crate) fn is_inherited(&self, index: u16) -> bool {
+        self.describe_any(index).is_some_and(|process| process.is_gone(ProcessId::own()))
+    }
+
+    /// Asks the kernel about locks; `None` if there is no way to do so.
+    fn ask(&self, held: impl Fn(BorrowedFd<'_>) -> std::io::Result<bool>) -> Option<bool> {
+        if self.fd_is_ours()
+            && let Ok(held) = held(self.fd.as_fd())
+            // A lock is one of our file for certain; the lack of one is only if the number still means it.
+            && (held || self.fd_is_ours())
+        {
+            return Some(held);
+        }
+        held(self.reopen_by_name()?.as_fd()).ok()
+    }
+
+    /// The segment's file through a new description, found by its name; `None` if that does not mean it any more.
+    fn reopen_by_name(&self) -> Option<OwnedFd> {
+        let place = self.home.as_ref()?.find().ok()?;
+        let fd = create::open_named(&place).ok()?;
+        Stat::of(&fd).is_ok_and(|stat| stat.id() == self.id).then_some(fd)
+    }
+
+    /// Removes the segment's name, unless it means something else by now. Whoever is attached goes on.
+    pub(crate) fn unlink(&self) -> Result<(), Error> {
+        match &self.home {
+            Some(home) => admin::unlink_this(home, self.id),
+            None => Err(Error::NotFound { name: String::new() }),
+        }
+    }
+
+    /// The FIFO beside a named segment for one direction of its object; made if it is not there.
+    pub(crate) fn fifo(&self, lane: usize) -> Result<Fifo, Error> {
+        let failed = |source| Error::Os { action: "find the directory of the object", source };
+        let home =
+            self.home.as_ref().ok_or(Error::Unsupported { what: "a FIFO beside an anonymous object" })?;
+        let place = home.find().map_err(failed)?;
+        let stat = Stat::of(self.fd.as_fd()).map_err(failed)?;
+        // Whoever may open the object may open its FIFO.
+        Fifo::open(place.dir.as_fd(), &admin::fifo_name(self.id, lane), stat.mode() & 0o666, stat.owner())
     }
 
     pub(crate) fn row(&self, index: u16) -> &Row {
         assert!((1..=self.geometry.participants).contains(&index), "no such participant index");
         let at = layout::ROWS_AT as usize + (usize::from(index) - 1) * size_of::<Row>();
-        // SAFETY: the rows of all participants lie before the body, which is inside the mapping; a row
-        // consists of atomics and is 64-byte aligned.
-        unsafe { self.map.base().add(at).cast().as_ref() }
+        // SAFETY: the rows of all participants lie before the body, which is inside the mapping.
+        let row = unsafe { self.map.base().add(at) };
+        // SAFETY: a row consists of atomics, and `at` and the mapping's base are 64-byte aligned.
+        unsafe { row.cast().as_ref() }
     }
 
-    /// What the holder of `index` says of itself; `None` while its row is empty or incomplete.
-    pub(crate) fn describe(&self, index: u16) -> Option<ProcessId> {
-        let row = self.row(index);
-        // Pairs with the Release in `write_row`: the fields are complete.
-        let before = row.valid.load(Ordering::Acquire);
-        let process = ProcessId {
-            pid: row.pid.load(Ordering::Relaxed),
-            namespace: row.namespace.load(Ordering::Relaxed),
-            unique: row.unique.load(Ordering::Relaxed),
-        };
-        // A row that is rewritten meanwhile goes through 0 and comes back with another number. The fields
-        // above may then be mixed, which this second look only makes unlikely; a mixed description names a
-        // process that does not exist in the right way, and `is_gone` wants more than that.
-        (before != 0 && row.valid.load(Ordering::Relaxed) == before).then_some(process)
-    }
-
-    /// The same for an index that may be anything.
+    /// What the holder of `index` says of itself; `None` while its row is empty or incomplete, or if there cannot
+    /// be such an index.
     pub(crate) fn describe_any(&self, index: u16) -> Option<ProcessId> {
-        if (1..=self.geometry.participants).contains(&index) { self.describe(index) } else { None }
+        (1..=self.geometry.participants).contains(&index).then(|| self.row(index))?.describe()
     }
 
-    /// The word that tells attached handles that the name is gone.
-    pub(crate) fn retired(&self) -> &AtomicU32 {
-        // SAFETY: the first page is always mapped, and the word is an aligned atomic right behind the header.
-        unsafe { self.map.base().add(layout::RETIRED_AT as usize).cast().as_ref() }
+    /// Whether the name has been removed or given to another segment.
+    pub(crate) fn is_retired(&self) -> bool {
+        // SAFETY: the first page is always mapped.
+        let word = unsafe { self.map.base().add(layout::RETIRED_AT as usize) };
+        // SAFETY: an aligned atomic, right behind the header.
+        let word: &AtomicU32 = unsafe { word.cast().as_ref() };
+        word.load(Ordering::Relaxed) != 0
     }
 
     /// The memory descriptor, if it is still the one we opened.
@@ -188,7 +226,8 @@ impl AsFd for Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if self.generation.is(self.member.load(Ordering::Relaxed) >> 16)
+        // `current` and not `is`: a handle that never joined says 0, as does an unnumbered child's page.
+        if self.generation.current() == self.member.load(Ordering::Relaxed) >> 16
             && let Ok(registry) = Registry::get()
         {
             registry.leave(self);

@@ -2,10 +2,10 @@
 //!
 //! A plain name lives in `$RINGWAY_DIR`, else in `/dev/shm/ringway-UID`, which must be ours and closed to
 //! others: a squatter can deny us the directory but never put a file into it. A name with a slash is an
-//! absolute path of the caller's choice, on any file system.
+//! absolute path of the caller's choice, on any file system of this machine.
 
 use crate::error::Error;
-use crate::sys::file::{self, Stat};
+use crate::sys::file::{self, FileId, Stat};
 use crate::sys::identity;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -33,10 +33,29 @@ pub(crate) struct Location {
     pub(crate) leaf: CString,
 }
 
+/// Where a name was found: the same place can be found again whatever the environment says by then.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub(crate) name: String,
+    dir: PathBuf,
+    leaf: CString,
+    /// What the file is called until it gets its name, where it cannot do without.
+    pub(crate) temporary: Option<CString>,
+}
+
+impl Home {
+    pub(crate) fn find(&self) -> io::Result<Location> {
+        let path = c_path(&self.dir).ok_or(io::ErrorKind::InvalidInput)?;
+        let dir = Directory::open(&path, 0)?;
+        Ok(Location { name: self.name.clone(), dir, leaf: self.leaf.clone() })
+    }
+}
+
 impl Location {
     /// Finds the directory of `name`; with `create`, makes the default one if it is not there yet.
     pub(crate) fn find(name: &str, create: bool) -> Result<Self, Error> {
         let invalid = |why| Error::InvalidName { name: name.to_owned(), why };
+        let not_found = || Error::NotFound { name: name.to_owned() };
         let (dir, leaf) = match name.rsplit_once('/') {
             None => (None, name),
             Some((parent, leaf)) if name.starts_with('/') => {
@@ -57,59 +76,89 @@ impl Location {
             Some(path) => {
                 let path = c_path(Path::new(path)).ok_or_else(|| invalid("it contains a NUL"))?;
                 Directory::open(&path, 0).map_err(|source| match source.raw_os_error() {
-                    Some(libc::ENOENT | libc::ENOTDIR) => Error::NotFound { name: name.to_owned() },
+                    Some(libc::ENOENT | libc::ENOTDIR) if !create => not_found(),
                     _ => Error::Os { action: "open the directory of the name", source },
                 })?
             }
-            None => {
-                Directory::default_place(create)?.ok_or_else(|| Error::NotFound { name: name.to_owned() })?
-            }
+            None => Directory::default_place(create)?.ok_or_else(not_found)?,
         };
         Ok(Location { name: name.to_owned(), dir, leaf: leaf_name })
+    }
+
+    /// A place in `dir` that is yet to be named by [`set_leaf`](Self::set_leaf).
+    pub(crate) fn within(dir: Directory) -> Self {
+        Location { name: String::new(), dir, leaf: CString::default() }
+    }
+
+    /// The object called `leaf`, whatever characters that name has.
+    pub(crate) fn set_leaf(&mut self, leaf: CString) {
+        self.name = leaf.to_string_lossy().into_owned();
+        self.leaf = leaf;
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home { name: self.name.clone(), dir: self.dir.path.clone(), leaf: self.leaf.clone(), temporary: None }
+    }
+
+    /// Whether the name means the file with this identity.
+    pub(crate) fn is_named(&self, id: FileId) -> bool {
+        Stat::at(self.dir.as_fd(), &self.leaf).is_ok_and(|stat| stat.id() == id)
     }
 }
 
 impl Directory {
     /// The directory of plain names; `None` if it is not there and not to be made.
     pub(crate) fn default_place(create: bool) -> Result<Option<Self>, Error> {
-        let user = identity::effective_user();
-        let (path, closed_to) = match std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
+        match std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty()) {
             // A directory of the user's choice may be readable by others, but only we may put files there.
-            Some(path) => (PathBuf::from(path), 0o022),
-            None => (PathBuf::from(format!("/dev/shm/ringway-{user}")), 0o077),
-        };
-        let as_c = c_path(&path).ok_or(Error::InvalidName {
+            Some(path) => Self::ours(Path::new(&path), 0o022, create),
+            None => {
+                let path = format!("/dev/shm/ringway-{}", identity::effective_user());
+                Self::ours(Path::new(&path), 0o077, create)
+            }
+        }
+    }
+
+    /// The directory at `path`, which must belong to us, be no link, and have none of the bits `closed_to`.
+    pub(crate) fn ours(path: &Path, closed_to: u32, create: bool) -> Result<Option<Self>, Error> {
+        let os = |action| move |source| Error::Os { action, source };
+        let path = std::path::absolute(path).map_err(os("find the directory for named objects"))?;
+        let as_c = c_path(&path).ok_or_else(|| Error::InvalidName {
             name: path.to_string_lossy().into_owned(),
             why: "the directory's name contains a NUL",
         })?;
-        if create {
-            match file::make_dir(&as_c, 0o700) {
-                Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
-                    return Err(Error::Os { action: "make the directory for named objects", source: error });
-                }
-                _ => {}
-            }
-        }
-        let not_ours = |owner, mode| Error::DirectoryNotOurs { path: path.clone(), owner, mode };
-        let dir = match Directory::open(&as_c, libc::O_NOFOLLOW) {
-            Ok(dir) => dir,
-            Err(error) => match error.raw_os_error() {
+        let not_ours = |(owner, mode)| Error::DirectoryNotOurs { path: path.clone(), owner, mode };
+        let mut tries = 0;
+        let dir = loop {
+            let error = match Directory::open(&as_c, libc::O_NOFOLLOW) {
+                Ok(dir) => break dir,
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
                 Some(libc::ENOENT) if !create => return Ok(None),
-                // A file, or a link to who knows where: whoever put it there, it is not our directory.
-                Some(libc::ENOTDIR | libc::ELOOP) => {
-                    let (owner, mode) = what_is_at(&path);
-                    return Err(not_ours(owner, mode));
+                // Not there; more than once, if somebody keeps removing it.
+                Some(libc::ENOENT) if tries < 10 => {
+                    tries += 1;
+                    match file::make_dir(&as_c, 0o700) {
+                        Err(error) if error.raw_os_error() != Some(libc::EEXIST) => {
+                            return Err(os("make the directory for named objects")(error));
+                        }
+                        _ => {}
+                    }
                 }
-                Some(libc::EACCES) => {
-                    let (owner, mode) = what_is_at(&path);
-                    return Err(not_ours(owner, mode));
+                // A file, a link to who knows where, or one that is closed to us: whoever put it there, it is not
+                // our directory.
+                Some(libc::ENOTDIR | libc::ELOOP | libc::EACCES) => {
+                    return Err(
+                        what_is_at(&path).map_or_else(os("open the directory for named objects"), not_ours)
+                    );
                 }
-                _ => return Err(Error::Os { action: "open the directory for named objects", source: error }),
-            },
+                _ => return Err(os("open the directory for named objects")(error)),
+            }
         };
-        let stat = Stat::of(&dir.fd).map_err(|source| Error::Os { action: "examine a directory", source })?;
-        if stat.owner() != user || stat.mode() & closed_to != 0 {
-            return Err(not_ours(stat.owner(), stat.mode()));
+        let stat = Stat::of(&dir.fd).map_err(os("examine a directory"))?;
+        if stat.owner() != identity::effective_user() || stat.mode() & closed_to != 0 {
+            return Err(not_ours((stat.owner(), stat.mode())));
         }
         Ok(Some(dir))
     }
@@ -122,34 +171,16 @@ impl Directory {
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Keeps others from removing or replacing names while the result lives.
-    ///
-    /// Through a description of its own, so that two threads exclude each other as two processes do.
-    pub(crate) fn lock(&self) -> Result<DirectoryLock, Error> {
-        let fd = file::open_at(self.as_fd(), c".", libc::O_DIRECTORY | libc::O_RDONLY, 0)
-            .map_err(|source| Error::Os { action: "open a directory", source })?;
-        file::lock_exclusively(fd.as_fd())
-            .map_err(|source| Error::Os { action: "lock the directory for named objects", source })?;
-        Ok(DirectoryLock(fd))
-    }
 }
-
-/// The right to remove or replace names, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct DirectoryLock(OwnedFd);
 
 fn c_path(path: &Path) -> Option<CString> {
     CString::new(path.as_os_str().as_bytes()).ok()
 }
 
-fn what_is_at(path: &Path) -> (u32, u32) {
+/// Owner and permission bits.
+fn what_is_at(path: &Path) -> io::Result<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).map_or((0, 0), |found| (found.uid(), found.mode() & 0o7777))
+    std::fs::symlink_metadata(path).map(|found| (found.uid(), found.mode() & 0o7777))
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! Who is attached: one index per process and segment, shared by all its handles.
 
 use super::Segment;
+use super::admin::{self, Patience};
 use super::layout::{self, Row, now_in_nanoseconds};
-use super::name::Location;
 use crate::error::Error;
-use crate::sync::{AtomicPtr, Ordering};
-use crate::sys::file::{self, FileId, Stat};
+use crate::sync::{AtomicPtr, Ordering, fence};
+use crate::sys::file::{self, FileId};
 use crate::sys::fork::Generation;
 use crate::sys::identity::ProcessId;
-use crate::sys::lock_page::{self, LockPage};
+use crate::sys::lock_page::{self, LockPage, NotTaken};
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::hash_map::Entry;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The participant indices this process holds.
@@ -93,17 +95,22 @@ impl Registry {
     /// Takes a handle's share back; the last one gives the index up.
     pub(super) fn leave(&self, segment: &Segment) {
         let mut members = self.members();
-        let Some(member) = members.get_mut(&segment.id) else { return };
-        member.handles -= 1;
-        if member.handles > 0 {
+        let Entry::Occupied(mut entry) = members.entry(segment.id) else { return };
+        entry.get_mut().handles -= 1;
+        if entry.get().handles > 0 {
             return;
         }
+        let page = entry.remove().page;
         // What a leaked guard still claims must not look like the claim of the index's next holder.
-        segment.sweep(member.page.index());
-        clear_row(segment.row(member.page.index()));
-        members.remove(&segment.id);
-        if segment.geometry().flags & layout::EPHEMERAL != 0 {
-            remove_if_last(segment);
+        segment.sweep(page.index());
+        clear_row(segment.row(page.index()));
+        drop(page);
+        drop(members);
+        if segment.geometry().flags & layout::EPHEMERAL != 0
+            && let Some(home) = &segment.home
+        {
+            // A failure leaves a name without participants behind, which `clean` removes.
+            let _ = admin::remove_unused(home, segment.id, segment.geometry().participants);
         }
     }
 }
@@ -111,62 +118,116 @@ impl Registry {
 /// Lock, sweep, write the row: in this order, so that the row names the dead predecessor until everything it
 /// left behind is cleaned up, and others may help.
 fn take_index(segment: &Segment) -> Result<LockPage, Error> {
-    let limit = segment.geometry().participants;
-    let page = LockPage::take(own_description(segment)?, limit)?
-        .ok_or(Error::TooManyParticipants { limit: limit.into() })?;
-    let index = page.index();
-    segment.sweep(index);
-    write_row(segment.row(index), ProcessId::own());
+    let page = lock_index(segment)?;
+    segment.sweep(page.index());
+    write_row(segment.row(page.index()), ProcessId::own());
     Ok(page)
 }
 
-/// Opens the segment's file once more: a handed-over descriptor shares its description with its sender.
-fn own_description(segment: &Segment) -> Result<OwnedFd, Error> {
-    let refused = |source| Error::Os { action: "open the segment once more, for its lock", source };
-    match lock_page::private_description(segment.as_fd()) {
-        Ok(fd) if Stat::of(&fd).is_ok_and(|stat| stat.id() == segment.id) => Ok(fd),
-        // No /proc here, or the descriptor was closed behind our back: go by the name.
-        result => {
-            let name = segment.name().ok_or_else(|| match result {
-                Err(source) => refused(source),
-                Ok(_) => Error::Unsupported { what: "segments whose descriptor was closed" },
-            })?;
-            let place = Location::find(name, false)?;
-            let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-            let fd = file::open_at(place.dir.as_fd(), &place.leaf, flags, 0).map_err(refused)?;
-            match Stat::of(&fd) {
-                Ok(stat) if stat.id() == segment.id => Ok(fd),
-                _ => Err(Error::NotFound { name: name.to_owned() }),
-            }
+fn lock_index(segment: &Segment) -> Result<LockPage, Error> {
+    let limit = segment.geometry().participants;
+    let mut patience = Patience::new();
+    let mut full = 0;
+    loop {
+        // Opened anew: a handed-over descriptor shares its description with its sender.
+        let open = || lock_page::private_description(segment.as_fd());
+        match LockPage::take(open, segment.id, candidates(segment)) {
+            Ok(page) => return Ok(page),
+            Err(NotTaken::NotOpened(why)) => match lock_index_by_name(segment, why)? {
+                Some(page) => return Ok(page),
+                None => full += 1,
+            },
+            Err(NotTaken::Full) => full += 1,
+            Err(NotTaken::Failed(error)) => return Err(error),
         }
+        // Who removes a name nobody uses holds all indices for a moment. One look at that moment's end could
+        // miss it, so being full takes two.
+        let removing = segment.ask(lock_page::is_being_removed).unwrap_or(false);
+        if full > 1 && !removing || !patience.wait() {
+            return Err(Error::TooManyParticipants { limit: limit.into() });
+        }
+        if removing {
+            full = 0;
+        }
+    }
+}
+
+/// All indices, in the order in which they are worth a try, at a system call each: the first few whoever had them,
+/// so that in a small company the dead are soon swept; then those whose row says that nobody has them; then the
+/// rest, which are held, or left by the dead. The rows are a hint: a lie costs steps.
+fn candidates(segment: &Segment) -> impl Iterator<Item = u16> {
+    const FEW: u16 = 8;
+    let limit = segment.geometry().participants;
+    let is_empty = |&index: &u16| segment.row(index).valid.load(Ordering::Relaxed) == 0;
+    (1..=limit.min(FEW)).chain((FEW + 1..=limit).filter(is_empty)).chain(FEW + 1..=limit)
+}
+
+/// Without /proc, or when the descriptor was closed behind our back, by `why`.
+fn lock_index_by_name(segment: &Segment, why: Option<std::io::Error>) -> Result<Option<LockPage>, Error> {
+    const ACTION: &str = "open the segment once more, for its lock";
+    let Some(home) = &segment.home else {
+        return Err(match why {
+            Some(error) if error.raw_os_error() == Some(libc::ENOENT) && segment.fd_is_ours() => {
+                Error::Unsupported { what: "segments without a name where there is no /proc" }
+            }
+            Some(source) => Error::Os { action: ACTION, source },
+            None => Error::Unsupported { what: "segments whose descriptor was closed" },
+        });
+    };
+    let place = home.find().map_err(|source| Error::Os { action: ACTION, source })?;
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let take = |leaf: &CStr| {
+        let open = || file::open_at(place.dir.as_fd(), leaf, flags, 0);
+        LockPage::take(open, segment.id, candidates(segment))
+    };
+    let mut taken = take(&place.leaf);
+    if let (Err(NotTaken::NotOpened(_)), Some(temporary)) = (&taken, &home.temporary) {
+        taken = take(temporary);
+    }
+    match taken {
+        Ok(page) => Ok(Some(page)),
+        Err(NotTaken::Full) => Ok(None),
+        Err(NotTaken::Failed(error)) => Err(error),
+        Err(NotTaken::NotOpened(Some(source))) if source.raw_os_error() != Some(libc::ENOENT) => {
+            Err(Error::Os { action: ACTION, source })
+        }
+        Err(NotTaken::NotOpened(_)) => Err(Error::NotFound { name: home.name.clone() }),
+    }
+}
+
+impl Row {
+    /// What the row says, if it is complete.
+    pub(super) fn describe(&self) -> Option<ProcessId> {
+        // Acquire: pairs with the Release in `write_row`: the fields are complete.
+        let before = self.valid.load(Ordering::Acquire);
+        let process = ProcessId {
+            pid: self.pid.load(Ordering::Relaxed),
+            namespace: self.namespace.load(Ordering::Relaxed),
+            unique: self.unique.load(Ordering::Relaxed),
+        };
+        // Acquire: pairs with the Release fence in `write_row`: if one of the fields above was already the next
+        // holder's, the look below sees that it is being, or has been, rewritten.
+        fence(Ordering::Acquire);
+        (before != 0 && self.valid.load(Ordering::Relaxed) == before).then_some(process)
     }
 }
 
 fn write_row(row: &Row, process: ProcessId) {
     let last = row.valid.load(Ordering::Relaxed);
     row.valid.store(0, Ordering::Relaxed);
-    // The fields may become visible before the 0 above; `Segment::describe` says why that is harmless.
+    // Release: pairs with the Acquire fence in `Row::describe`: nobody sees a field below without the 0 above.
+    fence(Ordering::Release);
     row.pid.store(process.pid, Ordering::Relaxed);
     row.namespace.store(process.namespace, Ordering::Relaxed);
     row.unique.store(process.unique, Ordering::Relaxed);
     let now = now_in_nanoseconds();
     row.joined.store(now, Ordering::Relaxed);
-    // The number only has to differ from the last one and from 0. Pairs with the Acquire in `Segment::describe`.
+    // The number only has to differ from the last one and from 0.
     let number = if now == last || now == 0 { last.wrapping_add(1).max(1) } else { now };
+    // Release: pairs with the Acquire in `Row::describe`.
     row.valid.store(number, Ordering::Release);
 }
 
 fn clear_row(row: &Row) {
     row.valid.store(0, Ordering::Relaxed);
-}
-
-/// Removes the name of an ephemeral segment nobody is attached to any more.
-fn remove_if_last(segment: &Segment) {
-    let Some(name) = segment.name() else { return };
-    // A failure leaves a name without participants behind, which `clean` removes.
-    let Ok(place) = Location::find(name, false) else { return };
-    let Ok(_lock) = place.dir.lock() else { return };
-    if segment.fd_is_ours() && !segment.has_participants() {
-        super::admin::remove_this(&place, segment.id);
-    }
 }

@@ -1,8 +1,8 @@
 //! Files, descriptors and directories.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// What tells one file from another on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,16 @@ impl Stat {
         let mut stat: libc::stat = unsafe { core::mem::zeroed() };
         // SAFETY: the descriptor is open and `stat` is a valid place for the answer.
         check(unsafe { libc::fstat(fd.as_fd().as_raw_fd(), &mut stat) })?;
+        Ok(Stat(stat))
+    }
+
+    /// What `name` in `dir` is, without following a symbolic link.
+    pub(crate) fn at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<Self> {
+        // SAFETY: all zeroes is a valid `stat`.
+        let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        // SAFETY: `name` is a C string that outlives the call, and `stat` is a valid place for the answer.
+        check(unsafe { libc::fstatat(dir.as_raw_fd(), name.as_ptr(), &mut stat, flags) })?;
         Ok(Stat(stat))
     }
 
@@ -91,8 +101,10 @@ pub(crate) fn open(path: &CStr, flags: i32) -> io::Result<OwnedFd> {
 }
 
 /// The same file through an open file description of its own, which a duplicated descriptor is not.
+///
+/// Does not allocate, as [`LockPage::take`](super::lock_page::LockPage::take) demands.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
-    open(&proc_path(fd), flags)
+    open(ProcPath::new(fd).as_c_str(), flags)
 }
 
 /// A file in `dir` that has no name yet (`O_TMPFILE`).
@@ -102,11 +114,10 @@ pub(crate) fn unnamed(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// Gives an unnamed file its name; fails with `EEXIST` if the name is taken.
 pub(crate) fn link(fd: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let from = proc_path(fd);
+    let from = ProcPath::new(fd);
+    let (from, here) = (from.as_c_str().as_ptr(), libc::AT_FDCWD);
     // SAFETY: both paths are C strings and outlive the call.
-    let linked = unsafe {
-        libc::linkat(libc::AT_FDCWD, from.as_ptr(), dir.as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_FOLLOW)
-    };
+    let linked = unsafe { libc::linkat(here, from, dir.as_raw_fd(), name.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
     check(linked).map(drop)
 }
 
@@ -135,24 +146,65 @@ pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 
 /// Reserves `len` bytes, so that writing to a mapping of them can never meet a full disk.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
-    let len = i64::try_from(len).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
-    // SAFETY: no memory is involved.
-    retry(|| unsafe { libc::fallocate(fd.as_raw_fd(), 0, 0, len) }).map(drop)
+    let too_large = || io::Error::from_raw_os_error(libc::EFBIG);
+    let len = i64::try_from(len).map_err(|_| too_large())?;
+    // Going beyond the limit would not only fail but raise SIGXFSZ, which ends most processes.
+    if len as u64 > file_size_limit() {
+        return Err(too_large());
+    }
+    // In pieces: a signal undoes the whole call, so a large one would never end under a profiler's timer.
+    let (mut done, mut piece) = (0, LARGEST_PIECE);
+    while done < len {
+        let next = piece.min(len - done);
+        // SAFETY: no memory is involved.
+        match check(unsafe { libc::fallocate(fd.as_raw_fd(), 0, done, next) }) {
+            Ok(_) => {
+                done += next;
+                piece = (piece * 2).min(LARGEST_PIECE);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {
+                piece = (piece / 2).max(SMALLEST_PIECE)
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+const LARGEST_PIECE: i64 = 64 << 20;
+const SMALLEST_PIECE: i64 = 64 << 10;
+
+fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the answer.
+    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
+        0 => limit.rlim_cur,
+        _ => u64::MAX,
+    }
 }
 
 /// An anonymous file that may be sealed.
 pub(crate) fn memfd(name: &CStr) -> io::Result<OwnedFd> {
-    // SAFETY: `name` is a C string and outlives the call.
-    let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-    check(fd).map(own)
+    let make = |more| {
+        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | more;
+        // SAFETY: `name` is a C string and outlives the call.
+        check(unsafe { libc::memfd_create(name.as_ptr(), flags) }).map(own)
+    };
+    // Hardened systems refuse memory that could be executed; kernels before 6.3 do not know the flag.
+    match make(libc::MFD_NOEXEC_SEAL) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => make(0),
+        other => other,
+    }
 }
 
 /// The seals that keep a peer from shrinking memory under our feet.
 pub(crate) const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 
+/// Sets [`SEALS`] and keeps others from adding more: one against writing would lock out the next to attach.
 pub(crate) fn seal(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let seals = SEALS | libc::F_SEAL_SEAL;
     // SAFETY: no memory is involved.
-    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) }).map(drop)
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }).map(drop)
 }
 
 /// Which of [`SEALS`] a descriptor lacks; all of them if it cannot be sealed.
@@ -187,41 +239,111 @@ pub(crate) fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io:
 
 /// Writes all of `bytes` at `offset`.
 pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result<()> {
-    // SAFETY: `bytes` is readable for its length.
-    let put = unsafe { libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset as i64) };
-    match put {
-        -1 => Err(io::Error::last_os_error()),
-        put if put as usize == bytes.len() => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
+    let mut done = 0;
+    while done < bytes.len() {
+        let (rest, at) = (&bytes[done..], (offset + done as u64) as i64);
+        // SAFETY: `rest` is readable for its length.
+        match unsafe { libc::pwrite(fd.as_raw_fd(), rest.as_ptr().cast(), rest.len(), at) } {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            -1 => match io::Error::last_os_error() {
+                error if error.raw_os_error() == Some(libc::EINTR) => {}
+                error => return Err(error),
+            },
+            put => done += put as usize,
+        }
     }
+    Ok(())
 }
 
-/// Waits for the exclusive `flock` of a file or directory; dropping the descriptor gives it up.
-pub(crate) fn lock_exclusively(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: no memory is involved.
-    retry(|| unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX) }).map(drop)
-}
-
-/// Whether nobody holds the `flock` of a file just now. Takes and drops it.
-pub(crate) fn is_unlocked(fd: BorrowedFd<'_>) -> bool {
+/// Takes the exclusive `flock` of a file, which goes with the description; `false` if somebody has it.
+pub(crate) fn try_lock_exclusively(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no memory is involved.
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
-/// The name of the file system if its mappings or locks are not those of one kernel.
-pub(crate) fn foreign_file_system(fd: BorrowedFd<'_>) -> io::Result<Option<&'static str>> {
-    // SAFETY: all zeroes is a valid `statfs`.
-    let mut stat: libc::statfs = unsafe { core::mem::zeroed() };
-    // SAFETY: `stat` is a valid place for the answer.
-    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut stat) })?;
-    Ok(match stat.f_type as u64 & 0xffff_ffff {
-        0x6969 => Some("segments on NFS"),
-        0xff53_4d42 => Some("segments on CIFS"),
-        0xfe53_4d42 => Some("segments on SMB"),
-        0x0102_1997 => Some("segments on 9p"),
-        0x6573_5546 => Some("segments on FUSE"),
-        _ => None,
-    })
+/// What is known of the file system behind a descriptor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileSystem(u32);
+
+impl FileSystem {
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        // SAFETY: all zeroes is a valid `statfs`.
+        let mut stat: libc::statfs = unsafe { core::mem::zeroed() };
+        // SAFETY: `stat` is a valid place for the answer.
+        check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut stat) })?;
+        // The numbers have 32 bits; where the field is signed and wider, some come sign-extended.
+        Ok(FileSystem(stat.f_type as u32))
+    }
+
+    /// What to say of it if its mappings or locks are not those of this one kernel.
+    pub(crate) fn foreign(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0x0000_6969 => "segments on NFS",
+            0xff53_4d42 => "segments on CIFS",
+            0xfe53_4d42 | 0x0000_517b => "segments on SMB",
+            0x0102_1997 => "segments on 9p",
+            0x6573_5546 => "segments on FUSE",
+            0x5346_414f | 0x6b41_4653 => "segments on AFS",
+            0x7375_7245 => "segments on Coda",
+            0x00c3_6400 => "segments on Ceph",
+            0x0bd0_0bd0 => "segments on Lustre",
+            0x4750_4653 => "segments on GPFS",
+            0x0116_1970 => "segments on GFS2",
+            0x7461_636f => "segments on OCFS2",
+            0x786f_4256 => "segments on VirtualBox shared folders",
+            0xbacb_acbc => "segments on VMware shared folders",
+            _ => return None,
+        })
+    }
+
+    /// Whether its files cannot outlive the boot they were made in.
+    pub(crate) fn is_memory(self) -> bool {
+        matches!(self.0, 0x0102_1994 | 0x8584_58f6 | 0x9584_58f6) // tmpfs, ramfs, hugetlbfs
+    }
+}
+
+/// The names in a directory, without `.` and `..`.
+pub(crate) fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
+    // A description of its own: `fdopendir` takes it over, and its position is nobody else's business.
+    let own = open_at(dir, c".", libc::O_DIRECTORY | libc::O_RDONLY, 0)?;
+    // SAFETY: the descriptor is a directory's, and the stream becomes its owner if the call succeeds.
+    let stream = unsafe { libc::fdopendir(own.as_raw_fd()) };
+    if stream.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let _ = own.into_raw_fd();
+    let stream = Stream(stream);
+    let mut names = Vec::new();
+    loop {
+        // A null entry is the end only if errno stays 0.
+        // SAFETY: touches no memory of ours.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: this thread's errno is always there.
+        unsafe { *errno = 0 };
+        // SAFETY: the stream is open, and ours alone.
+        let entry = unsafe { libc::readdir(stream.0) };
+        if entry.is_null() {
+            let error = io::Error::last_os_error();
+            return if error.raw_os_error() == Some(0) { Ok(names) } else { Err(error) };
+        }
+        // SAFETY: the entry is valid until the next call.
+        let name = unsafe { &raw const (*entry).d_name };
+        // SAFETY: as above, and its name ends with a NUL.
+        let name = unsafe { CStr::from_ptr(name.cast()) };
+        if name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+}
+
+/// An open directory stream.
+struct Stream(*mut libc::DIR);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: opened by `entries`, which does not use it afterwards. Closes the descriptor, too.
+        unsafe { libc::closedir(self.0) };
+    }
 }
 
 /// Keeps a descriptor open over `exec`. Async-signal-safe: meant for the moment between fork and exec.
@@ -252,6 +374,84 @@ pub(crate) fn adopt(fd: i32, file: FileId) -> io::Result<OwnedFd> {
     Ok(own(fd))
 }
 
-fn proc_path(fd: BorrowedFd<'_>) -> std::ffi::CString {
-    std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
+/// The path of a descriptor under /proc, on the stack.
+struct ProcPath([u8; 32]);
+
+impl ProcPath {
+    fn new(fd: BorrowedFd<'_>) -> Self {
+        use io::Write;
+        let mut path = [0; 32];
+        // 14 bytes and at most 10 digits: they fit, and at least one NUL stays behind them.
+        let _ = write!(&mut path[..31], "/proc/self/fd/{}", fd.as_raw_fd());
+        ProcPath(path)
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_of_other_machines_are_known() {
+        let foreign = |number| FileSystem(number).foreign();
+        assert_eq!(foreign(0x6969), Some("segments on NFS"));
+        assert_eq!(foreign(0xff53_4d42), Some("segments on CIFS"));
+        assert_eq!(foreign(0xfe53_4d42), Some("segments on SMB"));
+        assert_eq!(foreign(0x0102_1997), Some("segments on 9p"));
+        assert_eq!(foreign(0x6573_5546), Some("segments on FUSE"));
+        assert_eq!(foreign(0x0bd0_0bd0), Some("segments on Lustre"));
+        for local in [0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0x794c_7630] {
+            assert_eq!(foreign(local), None, "{local:#x} is tmpfs, ext4, xfs, btrfs or overlayfs");
+        }
+    }
+
+    #[test]
+    fn shared_memory_is_memory_and_proc_is_not() {
+        let of =
+            |path| FileSystem::of(open(path, libc::O_RDONLY | libc::O_DIRECTORY).unwrap().as_fd()).unwrap();
+        assert!(of(c"/dev/shm").is_memory());
+        assert_eq!(of(c"/dev/shm").foreign(), None);
+        assert!(!of(c"/proc").is_memory());
+    }
+
+    #[test]
+    fn the_longest_descriptor_has_a_path() {
+        // SAFETY: nothing is done with the descriptor.
+        let fd = unsafe { BorrowedFd::borrow_raw(i32::MAX) };
+        assert_eq!(ProcPath::new(fd).as_c_str(), c"/proc/self/fd/2147483647");
+    }
+
+    #[test]
+    fn entries_are_all_there_and_nothing_else() {
+        let path = format!("/dev/shm/ringway-entries-{}", std::process::id());
+        std::fs::create_dir(&path).unwrap();
+        for name in ["b", "a", ".c"] {
+            std::fs::write(format!("{path}/{name}"), "").unwrap();
+        }
+        let dir = open(&CString::new(path.clone()).unwrap(), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
+        for _ in 0..2 {
+            let mut names = entries(dir.as_fd()).unwrap();
+            names.sort();
+            assert_eq!(names, [c".c", c"a", c"b"].map(CStr::to_owned));
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn memory_is_sealed_against_resizing_and_further_seals() {
+        let fd = memfd(c"test").unwrap();
+        assert_eq!(missing_seals(fd.as_fd()), SEALS);
+        allocate(fd.as_fd(), 8192).unwrap();
+        seal(fd.as_fd()).unwrap();
+        assert_eq!(missing_seals(fd.as_fd()), 0);
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 0) }, -1);
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_FUTURE_WRITE) }, -1);
+        assert_eq!(Stat::of(&fd).unwrap().len(), 8192);
+    }
 }

@@ -1,16 +1,13 @@
 //! Knowing that one has been forked, and keeping forks out of a few instructions.
 //!
-//! A forked child has its parent's memory but none of its claims. `pthread_atfork` does not see `_Fork` or a
-//! raw `clone`, so the generation lives in a private page that the kernel wipes in every child, however it
-//! was made (`MADV_WIPEONFORK`, Linux 4.14).
+//! A forked child has its parent's memory but none of its claims.
 
+use super::clock;
+use super::own_page::{self, OwnPage};
 use crate::error::Error;
 use crate::sync::{AtomicU64, Ordering, spin_loop};
-use core::ptr;
-
-/// Address of the wiped page; 0 until the first use. Set once by compare-and-swap, so that a fork at any
-/// moment leaves either none or a usable one, and never a lock held by a thread that is not there.
-static PAGE: AtomicU64 = AtomicU64::new(0);
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 /// The last generation given out in this line of descent; copied to children, not wiped.
 static LAST: AtomicU64 = AtomicU64::new(0);
@@ -22,26 +19,10 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Generation(&'static AtomicU64);
 
 impl Generation {
-    /// Makes the page if this is the first call in the process.
+    /// # Errors
+    /// Only the first call in a line of descent can fail: no memory, or a kernel before 4.14.
     pub(crate) fn get() -> Result<Self, Error> {
-        // Relaxed: the page is zero when mapped, and zero means "not numbered yet"; there is nothing to publish.
-        let mut address = PAGE.load(Ordering::Relaxed);
-        if address == 0 {
-            let fresh = map_page()?;
-            match PAGE.compare_exchange(0, fresh as u64, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => {
-                    address = fresh as u64;
-                    hold_forks_in_handlers();
-                }
-                Err(other) => {
-                    // SAFETY: we mapped it just now and nobody else has seen it.
-                    unsafe { libc::munmap(fresh.cast(), PAGE_BYTES) };
-                    address = other;
-                }
-            }
-        }
-        // SAFETY: PAGE holds the address of a page that stays mapped until the process ends.
-        Ok(Generation(unsafe { &*(address as *const AtomicU64) }))
+        Ok(Generation(&own_page::get()?.generation))
     }
 
     /// The number of this process in its line of descent; never 0, never that of an ancestor.
@@ -54,7 +35,8 @@ impl Generation {
         }
     }
 
-    /// Whether `generation` is the running process's; an unnumbered child is always somebody new.
+    /// Whether `generation`, which was somebody's once, is the running process's; an unnumbered child is always
+    /// somebody new.
     #[inline(always)]
     pub(crate) fn is(self, generation: u64) -> bool {
         self.0.load(Ordering::Relaxed) == generation
@@ -70,73 +52,94 @@ impl Generation {
     }
 }
 
-const PAGE_BYTES: usize = 4096;
-
-fn map_page() -> Result<*mut AtomicU64, Error> {
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
-    let page = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            PAGE_BYTES,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED {
-        return Err(Error::last_os("map the page that tells forks apart"));
-    }
-    // SAFETY: the page is ours, mapped above.
-    if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) } != 0 {
-        // SAFETY: as above; nobody else knows the page.
-        unsafe { libc::munmap(page, PAGE_BYTES) };
-        return Err(Error::Unsupported { what: "MADV_WIPEONFORK (Linux 4.14)" });
-    }
-    Ok(page.cast())
+/// While this lives, no `fork` of the C library gets through: the child would inherit what must stay ours.
+///
+/// The gate is a word in the wiped page that names the thread inside: 0 in every child, so that no child waits for
+/// a thread it does not have. The thread's signals are held back, so that no handler forks, or comes here, in the
+/// middle. Whoever is inside makes a few system calls and must not allocate: an allocator's own fork handlers
+/// may hold its locks while they wait for us.
+#[derive(Debug)]
+pub(crate) struct NoForks {
+    page: &'static OwnPage,
+    signals: libc::sigset_t,
+    /// The gate and the signal mask are this thread's.
+    thread: PhantomData<*const ()>,
 }
 
-/// 0 = open, 1 = somebody is inside. Held for two system calls at a time, so spinning with a yield will do.
-static GATE: AtomicU64 = AtomicU64::new(0);
-
-/// While this lives, no `fork` of the C library gets through: the child would inherit what must stay ours.
-#[derive(Debug)]
-pub(crate) struct NoForks(());
-
 impl NoForks {
-    pub(crate) fn hold() -> Self {
-        enter();
-        NoForks(())
+    /// # Errors
+    /// As [`Generation::get`].
+    pub(crate) fn hold() -> Result<Self, Error> {
+        let page = own_page::get()?;
+        let signals = hold_signals();
+        enter(page, this_thread());
+        Ok(NoForks { page, signals, thread: PhantomData })
     }
 }
 
 impl Drop for NoForks {
     fn drop(&mut self) {
-        leave();
+        leave(self.page, this_thread());
+        // SAFETY: `signals` is the mask this thread had, and no old one is asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.signals, core::ptr::null_mut()) };
     }
 }
 
-fn enter() {
-    // Acquire/Release pair with `leave`: what the former holder did is over.
-    while GATE.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+fn hold_signals() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    let mut former = MaybeUninit::uninit();
+    // SAFETY: `all` is a place for a set; the call always fills it.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was filled above, and `former` is a place for the mask; with these arguments the call cannot
+    // fail.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), former.as_mut_ptr()) };
+    // SAFETY: filled above.
+    unsafe { former.assume_init() }
+}
+
+fn this_thread() -> u64 {
+    // SAFETY: no memory is involved.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    id as u64
+}
+
+fn enter(page: &OwnPage, me: u64) {
+    let mut tries = 0;
+    // Acquire pairs with the Release in `leave`: what the former holder did is over.
+    while page.gate.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
         spin_loop();
-        // SAFETY: no memory is involved.
-        unsafe { libc::sched_yield() };
+        tries += 1;
+        // A real sleep in the end: the holder may have a lower priority than we, on our processor.
+        if tries > 100 { clock::pause(50_000) } else { std::thread::yield_now() }
     }
 }
 
+fn leave(page: &OwnPage, me: u64) {
+    // Only the thread that entered finds itself there. Release: pairs with the Acquire in `enter`.
+    let _ = page.gate.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed);
+}
+
+/// Holds the gate over a `fork`. Registered twice, it finds itself there already and lets itself through.
 extern "C" fn before_fork() {
-    enter();
+    if let Some(page) = own_page::existing() {
+        let me = this_thread();
+        if page.gate.load(Ordering::Relaxed) != me {
+            enter(page, me);
+        }
+    }
 }
 
-extern "C" fn leave() {
-    GATE.store(0, Ordering::Release);
+/// In the parent; the child's gate was wiped.
+extern "C" fn after_fork() {
+    if let Some(page) = own_page::existing() {
+        leave(page, this_thread());
+    }
 }
 
-fn hold_forks_in_handlers() {
-    // SAFETY: the handlers only touch GATE, which is always valid, also in a child of many threads. On
-    // failure (no memory) forks are merely not held back; see `LockPage` for what that can cost.
-    unsafe { libc::pthread_atfork(Some(before_fork), Some(leave), Some(leave)) };
+pub(super) fn register_handlers() {
+    // SAFETY: the handlers only touch the page, which stays once it exists. On failure (no memory) forks are
+    // merely not held back; see `LockPage` for what that can cost.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), None) };
 }
 
 #[cfg(test)]
@@ -156,6 +159,48 @@ mod tests {
         let waited = unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(waited, child);
         assert_eq!(status, 0, "the child's check failed");
+    }
+
+    #[test]
+    fn a_child_does_not_wait_for_a_gate_its_parent_holds() {
+        let held = NoForks::hold().unwrap();
+        in_child(
+            // SAFETY: a clone without CLONE_VM is a fork that no handler holds back; the child only checks.
+            || unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as libc::pid_t },
+            || {
+                // SAFETY: a forgotten wait ends the child instead of the test.
+                unsafe { libc::alarm(20) };
+                drop(NoForks::hold().unwrap());
+                true
+            },
+        );
+        drop(held);
+        drop(NoForks::hold().unwrap());
+    }
+
+    #[test]
+    fn a_fork_waits_for_the_gate() {
+        let held = NoForks::hold().unwrap();
+        let ready = std::sync::Barrier::new(2);
+        let open = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let forker = scope.spawn(|| {
+                ready.wait();
+                in_child(
+                    // SAFETY: the child only leaves.
+                    || unsafe { libc::fork() },
+                    || open.load(Ordering::SeqCst) == 1,
+                );
+            });
+            ready.wait();
+            // Time for a fork that does not wait to be seen; one that does wait passes however long it takes.
+            for _ in 0..1000 {
+                std::thread::yield_now();
+            }
+            open.store(1, Ordering::SeqCst);
+            drop(held);
+            forker.join().unwrap();
+        });
     }
 
     #[test]

@@ -65,8 +65,7 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) -> u32 {
 }
 
 fn errno() -> i32 {
-    // SAFETY: the C library's errno of this thread is always there.
-    unsafe { *libc::__errno_location() }
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
 const POLL: u64 = 1_000_000;
@@ -112,27 +111,33 @@ mod tests {
 
     #[test]
     fn a_signal_interrupts() {
-        extern "C" fn ignore(_: i32) {}
         let word = AtomicU32::new(0);
-        // SAFETY: all-zero is a valid sigaction: no flags (so no SA_RESTART), an empty mask.
-        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-        action.sa_sigaction = ignore as *const () as usize;
-        // SAFETY: `action` is valid and its handler does nothing; no other test uses SIGURG.
-        assert_eq!(unsafe { libc::sigaction(libc::SIGURG, &raw const action, core::ptr::null_mut()) }, 0);
-        std::thread::scope(|scope| {
-            let (send, receive) = std::sync::mpsc::channel();
-            let sleeper = scope.spawn(move || {
-                // SAFETY: asks for the calling thread's own handle.
-                send.send(unsafe { libc::pthread_self() }).unwrap();
-                wait(&word, 0, FOR_EVER)
-            });
-            let thread = receive.recv().unwrap();
-            while !sleeper.is_finished() {
-                // SAFETY: the scope has not joined the thread, so its handle is valid.
-                unsafe { libc::pthread_kill(thread, libc::SIGURG) };
-                std::thread::yield_now();
-            }
-            assert_eq!(sleeper.join().unwrap(), Slept::Interrupted);
-        });
+        assert_eq!(interrupted(move || wait(&word, 0, FOR_EVER)), Slept::Interrupted);
     }
+}
+
+/// Runs `body` on a thread of its own and sends that one signals until it has ended.
+#[cfg(test)]
+pub(crate) fn interrupted<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    extern "C" fn ignore(_: i32) {}
+    // SAFETY: all-zero is a valid sigaction: no flags (so no SA_RESTART), an empty mask.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    action.sa_sigaction = ignore as *const () as usize;
+    // SAFETY: `action` is valid and its handler does nothing; SIGURG has no other use here.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGURG, &raw const action, core::ptr::null_mut()) }, 0);
+    std::thread::scope(|scope| {
+        let (send, receive) = std::sync::mpsc::channel();
+        let sleeper = scope.spawn(move || {
+            // SAFETY: asks for the calling thread's own handle.
+            send.send(unsafe { libc::pthread_self() }).unwrap();
+            body()
+        });
+        let thread = receive.recv().unwrap();
+        while !sleeper.is_finished() {
+            // SAFETY: the scope has not joined the thread, so its handle is valid.
+            unsafe { libc::pthread_kill(thread, libc::SIGURG) };
+            std::thread::yield_now();
+        }
+        sleeper.join().unwrap()
+    })
 }

@@ -1,21 +1,29 @@
-//! The page that says "this address space is alive".
+//! The page that says "this address space is alive", and the locks it holds.
 //!
 //! A write lock of an open file description lives as long as the description, and a mapping made through a
 //! description keeps it alive after its descriptor is closed. So one unreadable page, never inherited by a
 //! forked child, ties the lock of one byte to this address space: the kernel drops it when the process
 //! exits, is killed or calls `exec`, and at no other time. Closing all descriptors does not, nor does a
 //! daemon's double fork in a library. (The trick is measured in ARCHITECTURE.md.)
+//!
+//! ```text
+//! byte 2^62        the right to remove the segment's name, held for a few system calls
+//! byte 2^62 + i    participant index i, held by a living address space
+//! ```
+//!
+//! Whoever may remove a name only while nobody is attached takes all of these bytes at once: then nobody is, and
+//! nobody can be until it is done.
 
-use super::file;
+use super::file::{self, FileId, Stat};
 use super::fork::{Generation, NoForks};
 use crate::error::Error;
 use core::ptr::{self, NonNull};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 const PAGE_BYTES: usize = 4096;
 
-/// Byte 2⁶² + index of the segment's file; far behind any data, which locks do not mind.
+/// Far behind any data, which locks do not mind.
 const FIRST_BYTE: i64 = 1 << 62;
 
 /// The lock of one participant index, held until this is dropped or the address space ends.
@@ -31,31 +39,62 @@ unsafe impl Send for LockPage {}
 // SAFETY: as above.
 unsafe impl Sync for LockPage {}
 
+/// Why [`LockPage::take`] came back without one.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// Every candidate is locked: by living processes, or all at once by somebody who is removing the name.
+    Full,
+    /// The description could not be opened, or is one of another file (`None`).
+    NotOpened(Option<io::Error>),
+    /// Anything else.
+    Failed(Error),
+}
+
 impl LockPage {
-    /// Takes the first free index of `1..=limit`; `None` if all are held by living processes.
+    /// Takes the first of the `candidates` that is free in `file`.
     ///
-    /// `description` must be an open file description that nobody else uses; it is closed on return, and the
-    /// page keeps it alive.
-    pub(crate) fn take(description: OwnedFd, limit: u16) -> Result<Option<Self>, Error> {
-        let generation = Generation::get()?.current();
-        for index in 1..=limit {
-            match set_lock(&description, index) {
-                Ok(()) => return pin(description, generation, index).map(Some),
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN | libc::EACCES) => {}
-                    Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {
-                        return Err(Error::Unsupported { what: "locks of open file descriptions" });
-                    }
-                    _ => return Err(Error::Os { action: "lock a participant index", source: error }),
-                },
-            }
+    /// `open` must give an open file description that nobody else uses; it must not allocate. No fork gets
+    /// through from before it is opened until only the page keeps it: a child that inherited the descriptor or
+    /// the page would keep the lock of its parent. A raw `clone` in another thread during these few system
+    /// calls is not held back. Its child then counts as part of its parent until it ends or calls `exec`, which
+    /// delays a repair and breaks nothing.
+    pub(crate) fn take(
+        open: impl FnOnce() -> io::Result<OwnedFd>,
+        file: FileId,
+        candidates: impl Iterator<Item = u16>,
+    ) -> Result<Self, NotTaken> {
+        let generation = Generation::get().map_err(NotTaken::Failed)?.current();
+        let no_forks = NoForks::hold().map_err(NotTaken::Failed)?;
+        let description = open().map_err(|error| NotTaken::NotOpened(Some(error)))?;
+        let found = Stat::of(&description).map_err(|error| NotTaken::NotOpened(Some(error)))?;
+        if found.id() != file {
+            return Err(NotTaken::NotOpened(None));
         }
-        Ok(None)
+        let taken = take_through(&description, generation, candidates);
+        // In this order: forks may go on once the page alone keeps the lock.
+        drop(description);
+        drop(no_forks);
+        taken
     }
 
     pub(crate) fn index(&self) -> u16 {
         self.index
     }
+}
+
+fn take_through(
+    description: &OwnedFd,
+    generation: u64,
+    candidates: impl Iterator<Item = u16>,
+) -> Result<LockPage, NotTaken> {
+    for index in candidates {
+        match try_lock(description.as_fd(), index, 1) {
+            Ok(true) => return pin(description, generation, index).map_err(NotTaken::Failed),
+            Ok(false) => {}
+            Err(error) => return Err(NotTaken::Failed(refusal(error, "lock a participant index"))),
+        }
+    }
+    Err(NotTaken::Full)
 }
 
 impl Drop for LockPage {
@@ -68,28 +107,8 @@ impl Drop for LockPage {
     }
 }
 
-/// Whether some living address space holds `index`, asked through a description that holds no lock itself.
-pub(crate) fn is_held(fd: BorrowedFd<'_>, index: u16) -> io::Result<bool> {
-    is_range_held(fd, index, 1)
-}
-
-/// Whether any of `count` indices from `first` on is held.
-pub(crate) fn is_range_held(fd: BorrowedFd<'_>, first: u16, count: u16) -> io::Result<bool> {
-    let mut lock = byte_range(first, count);
-    // SAFETY: `lock` is a valid request and a valid place for the answer.
-    let answer = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) };
-    if answer == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
-}
-
-/// Maps the page between two forks: a child that inherited it would keep the lock of its parent.
-///
-/// A raw `clone` in another thread during these two system calls is not held back. Its child then counts as
-/// part of its parent until it ends, which delays a repair and breaks nothing.
-fn pin(description: OwnedFd, generation: u64, index: u16) -> Result<LockPage, Error> {
-    let _no_forks = NoForks::hold();
+/// Maps the page. Forks are held back by the caller.
+fn pin(description: &OwnedFd, generation: u64, index: u16) -> Result<LockPage, Error> {
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
     let page = unsafe {
         libc::mmap(ptr::null_mut(), PAGE_BYTES, libc::PROT_NONE, libc::MAP_SHARED, description.as_raw_fd(), 0)
@@ -106,13 +125,70 @@ fn pin(description: OwnedFd, generation: u64, index: u16) -> Result<LockPage, Er
     Ok(pinned)
 }
 
-fn set_lock(description: &OwnedFd, index: u16) -> io::Result<()> {
-    let lock = byte_range(index, 1);
+/// Whether some living address space holds `index`, asked through a description that holds no lock itself.
+pub(crate) fn is_held(fd: BorrowedFd<'_>, index: u16) -> io::Result<bool> {
+    Ok(holder(fd, index, 1)?.is_some())
+}
+
+/// Whether anybody holds an index of `1..=limit`: a participant, or just now who removes the name.
+pub(crate) fn is_any_held(fd: BorrowedFd<'_>, limit: u16) -> io::Result<bool> {
+    Ok(holder(fd, 1, limit)?.is_some())
+}
+
+/// Whether somebody is just now removing the name of a segment that nobody is attached to.
+pub(crate) fn is_being_removed(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(holder(fd, 0, 1)?.is_some_and(|lock| lock.l_len > 1))
+}
+
+/// Takes the right to remove the segment's name, which goes with the description; `false` if somebody has it.
+pub(crate) fn try_lock_name(own_description: BorrowedFd<'_>) -> io::Result<bool> {
+    try_lock(own_description, 0, 1)
+}
+
+/// The same, and at once all indices up to `limit`; `false` if anybody is attached.
+pub(crate) fn try_lock_unused(own_description: BorrowedFd<'_>, limit: u16) -> io::Result<bool> {
+    try_lock(own_description, 0, limit.saturating_add(1))
+}
+
+/// Gives the right up, with the indices up to `limit`. Closing the description is not enough: a child forked
+/// meanwhile has it, too.
+pub(crate) fn unlock_name(own_description: BorrowedFd<'_>, limit: u16) {
+    let mut lock = byte_range(0, limit.saturating_add(1));
+    lock.l_type = libc::F_UNLCK as libc::c_short;
     // SAFETY: `lock` is a valid request.
-    match unsafe { libc::fcntl(description.as_raw_fd(), libc::F_OFD_SETLK, &lock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
+    unsafe { libc::fcntl(own_description.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+}
+
+/// What a failed lock means.
+pub(crate) fn refusal(error: io::Error, action: &'static str) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {
+            Error::Unsupported { what: "locks of open file descriptions" }
+        }
+        _ => Error::Os { action, source: error },
     }
+}
+
+fn try_lock(fd: BorrowedFd<'_>, first: u16, count: u16) -> io::Result<bool> {
+    let lock = byte_range(first, count);
+    // SAFETY: `lock` is a valid request.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &lock) } != -1 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// A lock that somebody else holds in this range.
+fn holder(fd: BorrowedFd<'_>, first: u16, count: u16) -> io::Result<Option<libc::flock>> {
+    let mut lock = byte_range(first, count);
+    // SAFETY: `lock` is a valid request and a valid place for the answer.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock))
 }
 
 fn byte_range(first: u16, count: u16) -> libc::flock {

@@ -1,6 +1,7 @@
 //! Mapping a segment's file.
 
 use crate::error::Error;
+use crate::sync::{AtomicU32, Ordering};
 use core::ptr::{self, NonNull};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -78,9 +79,24 @@ impl Mapping {
         }
         // SAFETY: as above: populating leaves every byte as it is.
         if pages.prefault && unsafe { libc::madvise(base, len, libc::MADV_POPULATE_WRITE) } != 0 {
-            return Err(Error::last_os("prefault the segment"));
+            match std::io::Error::last_os_error() {
+                // Before Linux 5.14.
+                error if error.raw_os_error() == Some(libc::EINVAL) => self.touch(),
+                source => return Err(Error::Os { action: "prefault the segment", source }),
+            }
         }
         Ok(())
+    }
+
+    /// Writes to every page without changing anything, whoever else may be writing there.
+    fn touch(&self) {
+        for at in (0..self.len()).step_by(4096) {
+            // SAFETY: `at` is inside the mapping.
+            let word = unsafe { self.base().add(at) };
+            // SAFETY: the first word of a mapped page, aligned; an atomic may be shared with anybody.
+            let word: &AtomicU32 = unsafe { word.cast().as_ref() };
+            word.fetch_or(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -152,5 +168,73 @@ impl Drop for Mirrored {
     fn drop(&mut self) {
         // SAFETY: the stretch is ours alone, and whoever holds pointers into it holds this mapping too.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::file;
+    use std::os::fd::AsFd;
+
+    fn resident(mapping: &Mapping) -> usize {
+        let mut pages = vec![0u8; mapping.len() / 4096];
+        let (base, len) = (mapping.base().as_ptr().cast(), mapping.len());
+        // SAFETY: one byte of answer for each page of the mapping.
+        assert_eq!(unsafe { libc::mincore(base, len, pages.as_mut_ptr()) }, 0);
+        pages.iter().filter(|&&page| page & 1 == 1).count()
+    }
+
+    #[test]
+    fn touching_changes_nothing_and_reaches_every_page() {
+        let fd = file::memfd(c"test").unwrap();
+        let len = 8 * 4096;
+        // A hole, not reserved: only touching makes its pages.
+        file::write_at(fd.as_fd(), &[7], len - 1).unwrap();
+        let mapping = Mapping::plain(fd.as_fd(), len as usize, PageOptions::default()).unwrap();
+        assert_eq!(resident(&mapping), 1);
+        mapping.touch();
+        assert_eq!(resident(&mapping), 8);
+        let mut content = vec![1; len as usize];
+        file::read_at(fd.as_fd(), &mut content, 0).unwrap();
+        assert_eq!(content.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 7);
+    }
+
+    #[test]
+    fn prefaulting_reaches_every_page() {
+        let fd = file::memfd(c"test").unwrap();
+        file::write_at(fd.as_fd(), &[7], 4 * 4096 - 1).unwrap();
+        let pages = PageOptions { prefault: true, huge: false };
+        assert_eq!(resident(&Mapping::plain(fd.as_fd(), 4 * 4096, pages).unwrap()), 4);
+        // Mirrors are the same pages again.
+        assert_eq!(resident(&Mapping::mirrored(fd.as_fd(), 4096, 4096, 3, pages).unwrap()), 7);
+    }
+
+    #[test]
+    fn mirrors_show_the_same_bytes() {
+        let fd = file::memfd(c"test").unwrap();
+        let (head, area) = (4096, 8192);
+        file::allocate(fd.as_fd(), (head + 2 * area) as u64).unwrap();
+        let mapping = Mapping::mirrored(fd.as_fd(), head, area, 2, PageOptions::default()).unwrap();
+        assert_eq!(mapping.len(), head + 4 * area);
+        let word = |at: usize| -> &AtomicU32 {
+            // SAFETY: inside the mapping.
+            let word = unsafe { mapping.base().add(at) };
+            // SAFETY: aligned, mapped as long as the test runs, and an atomic.
+            unsafe { word.cast().as_ref() }
+        };
+        for (number, offset) in (1..).zip((0..area).step_by(256)) {
+            for (index, mark) in [(0, number), (1, 1000 + number)] {
+                let first = head + 2 * index * area + offset;
+                word(first).store(mark, Ordering::Relaxed);
+                assert_eq!(word(first + area).load(Ordering::Relaxed), mark);
+                word(first + area).store(mark + 5000, Ordering::Relaxed);
+                assert_eq!(word(first).load(Ordering::Relaxed), mark + 5000);
+                let mut bytes = [0; 4];
+                file::read_at(fd.as_fd(), &mut bytes, (head + index * area + offset) as u64).unwrap();
+                assert_eq!(u32::from_ne_bytes(bytes), mark + 5000, "area {index} is where the file has it");
+            }
+        }
+        assert_eq!(word(0).load(Ordering::Relaxed), 0, "the head is not part of any mirror");
     }
 }

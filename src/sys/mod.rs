@@ -9,4 +9,5 @@ pub(crate) mod identity;
 pub(crate) mod lock_page;
 pub(crate) mod membarrier;
 pub(crate) mod memory;
+mod own_page;
 pub(crate) mod socket;

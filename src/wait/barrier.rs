@@ -49,10 +49,8 @@ impl Barrier {
         if mutated!("barrier.sleeper") {
             return true;
         }
-        if let Barrier::Light(_) = self {
-            if membarrier::heavy() {
-                return true;
-            }
+        if matches!(self, Barrier::Light(_)) && membarrier::heavy() {
+            return true;
         }
         // Pairs with the fence of a publisher that has no light barrier.
         fence(Ordering::SeqCst);

@@ -46,7 +46,7 @@ impl Deadline {
     /// Whether it has passed.
     #[must_use]
     pub fn has_passed(self) -> bool {
-        self.passed_at(|| clock::now())
+        self.passed_at(clock::now)
     }
 
     /// The same, asking for the time only if that matters.

@@ -8,17 +8,24 @@
 //! |---|---|
 //! | `eventcount` | the word, arming, sleeping, waking |
 //! | `barrier` | the fence between publishing and looking for sleepers, as cheap as the kernel allows |
+//! | `bell` | the same as a descriptor, for event loops: [`Bell`] |
 //! | `deadline` | until when |
 //! | `strategy` | how to wait: [`Wait`], and how long to spin |
 //! | `waiter` | the whole of a wait: try, spin, arm, try, sleep, and again |
 
 mod barrier;
+mod bell;
 mod deadline;
 mod eventcount;
 mod strategy;
+#[cfg(all(test, not(loom)))]
+mod stress;
 mod waiter;
 
 pub(crate) use barrier::Barrier;
+#[cfg(loom)]
+pub(crate) use bell::Settled;
+pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};
 pub use strategy::Wait;

@@ -8,7 +8,7 @@ use crate::sys::cpus;
 /// |---|---|---|---|
 /// | [`Spin`](Wait::Spin) | 0.1 µs | one processor | peers that own a processor each |
 /// | [`Adaptive`](Wait::Adaptive) | 0.1 µs while traffic is dense, else as `Park` | at most 20 µs of spinning a sleep | everything else |
-/// | [`Park`](Wait::Park) | 5–10 µs | nothing | many waiters, few processors |
+/// | [`Park`](Wait::Park) | 5–20 µs | nothing | many waiters, few processors |
 ///
 /// It is a private matter of each endpoint: peers may choose differently, and a publisher never pays for a
 /// sleeper that is not there.

@@ -43,15 +43,11 @@ impl Waiter {
         Waiter { first_slice: u64::MAX, ..Waiter::new(strategy) }
     }
 
-    /// Whether this endpoint spins for as long as it waits.
-    pub(crate) fn strategy(&self) -> Wait {
-        self.strategy
-    }
-
     /// Waits until `attempt` gives a result, or the deadline passes.
     ///
-    /// - `attempt` tries the operation. Success, `Closed` and errors all are results. It is called often: it
-    ///   should only load what it waits for, and write nothing until that is there.
+    /// - `attempt` tries the operation. Success, `Closed` and errors all are results; `None` means that it would
+    ///   have to wait, and nothing less: losing a race to another who took one of several is a reason to try on
+    ///   inside. It is called often: it should only load what it waits for, and write nothing until it is there.
     /// - `patrol` does what cannot be left to wakers, because they may be dead: it looks for dead owners and
     ///   gone peers, repairs, and tries again. It is called before the first sleep, at the end of each slice
     ///   (10 to 100 ms), after a signal (so that a caller in an interpreter can run its handlers and give up),
@@ -227,7 +223,8 @@ impl Waiter {
             if over || now >= patrol_at || matches!(slept, Slept::TimedOut | Slept::Interrupted) {
                 let result = patrol();
                 if over || result.is_some() {
-                    // A wake that was meant for one who takes: we leave without, so somebody else gets it.
+                    // A wake was meant for one who takes. We leave without, so somebody else gets it: the last
+                    // try above makes up for it only if the caller's tries never fail for lesser reasons.
                     if slept == Slept::Woken || more() {
                         ec.wake(1, barrier);
                     }
@@ -243,4 +240,132 @@ impl Waiter {
 enum Spun<R> {
     Done(R),
     Fruitless { began: u64 },
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sync::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    const STRATEGIES: [Wait; 3] = [Wait::Spin, Wait::Adaptive, Wait::Park];
+
+    fn barriers() -> [Barrier; 2] {
+        [Barrier::of_this_process(), Barrier::Fence]
+    }
+
+    #[test]
+    fn what_is_there_needs_no_waiting() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            let mut waiter = Waiter::new(strategy);
+            let patrol = || panic!("patrolled for nothing");
+            let got = waiter.wait(&ec, Barrier::Fence, Deadline::NOW, || Some(7), patrol, || false);
+            assert_eq!(got, Ok(7));
+        }
+        assert_eq!(ec.counts(), (0, 0));
+    }
+
+    #[test]
+    fn no_deadline_is_overslept_or_cut_short() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            for barrier in barriers() {
+                for millis in [0, 3] {
+                    let timeout = Duration::from_millis(millis);
+                    let began = std::time::Instant::now();
+                    let mut patrols = 0;
+                    let patrol = || {
+                        patrols += 1;
+                        None::<()>
+                    };
+                    let deadline = Deadline::after(timeout);
+                    let got = Waiter::new(strategy).wait(&ec, barrier, deadline, || None, patrol, || false);
+                    assert_eq!(got, Err(TimedOut));
+                    assert!(began.elapsed() >= timeout);
+                    assert!(patrols > 0, "who times out has looked for the dead at least once");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_patrol_ends_the_wait() {
+        let ec = EventCount::new();
+        for strategy in STRATEGIES {
+            let mut left = 3;
+            let patrol = || {
+                left -= 1;
+                (left == 0).then_some("gone")
+            };
+            let mut waiter = Waiter::new(strategy);
+            let got = waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, || None, patrol, || false);
+            assert_eq!(got, Ok("gone"));
+        }
+    }
+
+    /// No slice would end this sleep: the second patrol is the signal's.
+    #[test]
+    fn a_signal_calls_the_patrol() {
+        let got = crate::sys::futex::interrupted(|| {
+            let mut patrols = 0;
+            let patrol = || {
+                patrols += 1;
+                (patrols == 2).then_some("signal")
+            };
+            let mut waiter = Waiter::unsliced(Wait::Park);
+            waiter.wait(&EventCount::new(), Barrier::Fence, Deadline::NEVER, || None, patrol, || false)
+        });
+        assert_eq!(got, Ok("signal"));
+    }
+
+    #[test]
+    fn a_wake_ends_the_wait_whatever_the_strategies() {
+        for strategy in STRATEGIES {
+            for barrier in barriers() {
+                let (ec, turn) = (EventCount::new(), AtomicU32::new(0));
+                let play = |mine: u32| {
+                    let mut waiter = Waiter::unsliced(strategy);
+                    for round in 0..100 {
+                        let attempt = || (turn.load(Ordering::Acquire) == 2 * round + mine).then_some(());
+                        waiter.wait(&ec, barrier, Deadline::NEVER, attempt, || None, || false).unwrap();
+                        turn.store(2 * round + mine + 1, Ordering::Release);
+                        ec.wake(1, barrier);
+                    }
+                };
+                std::thread::scope(|scope| {
+                    scope.spawn(|| play(0));
+                    play(1);
+                });
+                assert_eq!(turn.load(Ordering::Relaxed), 200);
+            }
+        }
+    }
+
+    #[test]
+    fn who_spins_without_bound_on_messages_sleeps_for_locks() {
+        let ec = EventCount::new();
+        let mut waiter = Waiter::new(Wait::Spin);
+        let deadline = Deadline::after(Duration::from_millis(1));
+        let got =
+            waiter.wait_a_bit_then_sleep(&ec, Barrier::Fence, deadline, || None::<()>, || None, || false);
+        assert_eq!(got, Err(TimedOut));
+        assert!(ec.counts().1 > 0, "it slept");
+    }
+
+    #[test]
+    fn the_baton_goes_on_only_after_a_sleep_and_only_if_there_is_more() {
+        for (more, wakes) in [(true, 1), (false, 0)] {
+            let ec = EventCount::new();
+            let mut tries = 0;
+            // Found at the look after arming.
+            let attempt = || {
+                tries += 1;
+                (tries == 2).then_some(())
+            };
+            let mut waiter = Waiter::new(Wait::Park);
+            waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, attempt, || None, || more).unwrap();
+            assert_eq!(ec.counts().0, wakes);
+        }
+    }
 }

@@ -33,10 +33,13 @@ macro_rules! suites {
 }
 
 suites! {
+    bell,
+    bytes,
     eventcount,
     futex,
     gate,
     lock_word,
+    spsc,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

@@ -1,6 +1,7 @@
 //! One end of a pipe, as one process holds it.
 
 use super::layout::{self, Body, Lane, SIMPLEX, announce_departure, one_handle};
+use super::readiness::Fifos;
 use super::receive::ReceiveState;
 use super::send::SendState;
 use crate::error::Error;
@@ -8,7 +9,7 @@ use crate::handover;
 use crate::options::{Object, Options, Settings};
 use crate::ring::bytes::Ring;
 use crate::segment::layout::Plan;
-use crate::segment::{Segment, Sweep, admin, create};
+use crate::segment::{Segment, Sweep, create};
 use crate::sync::{AtomicU64, Exclusive, Ordering};
 use crate::sys::file::Stat;
 use crate::sys::socket;
@@ -69,6 +70,7 @@ pub struct Connection {
     pub(super) max_message: usize,
     /// Held by all who hold this end: the kernel tells the other end when the last copy is gone.
     socket: Option<OwnedFd>,
+    pub(super) fifos: Fifos,
     segment: Arc<Segment>,
 }
 
@@ -115,6 +117,9 @@ impl Options<Connection> {
         let body = layout::body(&segment);
         for (state, socket) in body.ends.iter().zip([&sockets.0, &sockets.1]) {
             state.socket.store(inode(socket)?, Ordering::Relaxed);
+        }
+        for lane in &body.lanes {
+            lane.bell.start();
         }
         let first = Connection::take(Arc::clone(&segment), End::First, Some(sockets.0), &self.settings)?;
         let second = Connection::take(segment, End::Second, Some(sockets.1), &self.settings)?;
@@ -197,6 +202,7 @@ impl Connection {
             waiter,
             max_message: settings.max_message,
             socket,
+            fifos: Fifos::default(),
             segment,
         };
         connection.me()?;
@@ -366,15 +372,17 @@ impl Connection {
         command.spawn().map_err(|source| Error::Os { action: "start the child", source })
     }
 
-    /// Removes the pipe's name. Whoever is attached goes on.
+    /// Whether the pipe's name has been removed or given to another pipe: nobody new will come by it.
+    pub fn is_retired(&self) -> bool {
+        self.segment.is_retired()
+    }
+
+    /// Removes the pipe's name, unless it means another object by now. Whoever is attached goes on.
     ///
     /// # Errors
     /// [`Error::NotFound`] if it has none, or not any more.
     pub fn unlink(&self) -> Result<(), Error> {
-        match self.segment.name() {
-            Some(name) => admin::unlink(name),
-            None => Err(Error::NotFound { name: String::new() }),
-        }
+        self.segment.unlink()
     }
 }
 
@@ -388,6 +396,9 @@ impl Drop for Connection {
         }
         self.socket = None;
         announce_departure(self.body(), self.end.index());
+        if let Some((lane, _)) = self.outgoing() {
+            self.ring(lane);
+        }
     }
 }
 

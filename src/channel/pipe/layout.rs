@@ -13,7 +13,7 @@ use crate::ring::bytes::Header;
 use crate::segment::layout::{Plan, Row};
 use crate::segment::{Segment, Sweep};
 use crate::sync::{AtomicU64, Ordering};
-use crate::wait::{ALL, Barrier, EventCount};
+use crate::wait::{ALL, Barrier, Bell, EventCount};
 use core::mem::size_of;
 use crossbeam_utils::CachePadded;
 
@@ -38,6 +38,8 @@ pub(super) struct Lane {
     pub(super) header: Header,
     /// Receivers wait here; senders wake.
     pub(super) items: CachePadded<EventCount>,
+    /// Tells receivers that wait by their own means.
+    pub(super) bell: CachePadded<Bell>,
     /// Senders wait here; receivers wake.
     pub(super) space: CachePadded<EventCount>,
     pub(super) sending: CachePadded<Sending>,

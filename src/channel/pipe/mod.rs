@@ -2,6 +2,8 @@
 
 mod connection;
 mod layout;
+pub(crate) mod look;
+mod readiness;
 mod receive;
 mod send;
 mod stream;

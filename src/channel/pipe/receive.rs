@@ -178,6 +178,9 @@ impl Connection {
                 reader.advance(&record);
                 reader.release();
                 lane.space.wake(ALL, self.barrier);
+                if reader.seen() == 0 {
+                    self.settle(lane);
+                }
                 result = Straight::Received(record.len());
             } else {
                 result = Straight::NeedsRoom(record.len());
@@ -279,6 +282,7 @@ impl Connection {
                 // Somebody else was faster, or the indices make no sense.
                 Found::Nothing if again && deadline.has_passed() => return Err(RecvError::Timeout),
                 Found::Nothing => {
+                    self.settle(lane);
                     let mut waiter = turn.state.waiter;
                     drop(turn);
                     // Whoever sees that all senders are gone sees all they sent, but only by looking again.
@@ -302,7 +306,7 @@ impl Connection {
         let me = self.me().map_err(RecvError::Attach)?;
         let generation = self.generation();
         let parked = || self.parked_by.load(Ordering::Relaxed) == generation;
-        let held = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
+        let (held, _) = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
         let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.waiter)) else {
             return Err(RecvError::Corrupt(Corrupt { field: "receive lock", found: 0, limit: 0 }));
         };
@@ -536,7 +540,11 @@ impl Turn<'_> {
         let reader = self.reader()?;
         reader.advance(record);
         reader.release();
+        let left_empty = reader.seen() == 0;
         self.lane.space.wake(ALL, self.connection.barrier);
+        if left_empty {
+            self.connection.settle(self.lane);
+        }
         Ok(())
     }
 }

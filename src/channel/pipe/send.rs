@@ -132,6 +132,7 @@ impl Connection {
             });
         if sent {
             lane.items.wake(1, self.barrier);
+            self.ring(lane);
         }
         drop(state);
         lane.sending.lock.unlock(held, self.barrier);
@@ -207,7 +208,12 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<Turn<'a>, SendError> {
         let me = self.me().map_err(SendError::Attach)?;
-        let held = self.lock(&lane.sending.lock, me, || false, deadline)?;
+        let (held, mended) = self.lock(&lane.sending.lock, me, || false, deadline)?;
+        if mended {
+            // The dead one may have sent a message and told nobody.
+            lane.items.wake(1, self.barrier);
+            self.ring(lane);
+        }
         let Some(state) = self.sender.enter(self.generation(), || SendState::new(self.waiter)) else {
             // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
             // unlocked here, because it is not ours: the thread inside will do that.
@@ -220,7 +226,8 @@ impl Connection {
     }
 
     /// Takes a gate, taking it over from a dead holder. What the locks of a pipe protect needs no repair of the
-    /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word.
+    /// lock: the ring's indices are always consistent, and an unfinished message is known by its own word. The
+    /// second result tells whether somebody died with the lock.
     ///
     /// A lock that this process parked in mid-message belongs to one of its connections: `parked` tells whether
     /// it is this one.
@@ -231,12 +238,12 @@ impl Connection {
         me: u16,
         parked: impl Fn() -> bool,
         deadline: Deadline,
-    ) -> Result<Held, SendError> {
+    ) -> Result<(Held, bool), SendError> {
         let held = match gate.try_lock_as(me, parked()) {
             Ok(held) => held,
             Err(_) => self.lock_slowly(gate, me, parked, deadline)?,
         };
-        Ok(if held.inconsistent() { gate.recovered(held) } else { held })
+        Ok(if held.inconsistent() { (gate.recovered(held), true) } else { (held, false) })
     }
 
     #[cold]
@@ -415,6 +422,7 @@ impl<'a> Turn<'a> {
     #[inline]
     fn announce(&self) {
         self.lane.items.wake(1, self.connection.barrier);
+        self.connection.ring(self.lane);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ring::{ReadError, WriteError};
 
 /// A ring whose mirrored storage lies between two pages that kill whoever touches them.
 struct Mapped {

@@ -132,29 +132,6 @@ fn a_new_owner_goes_on_where_the_dead_one_stopped() {
 }
 
 #[test]
-fn reload_follows_another_holder_of_the_same_side() {
-    let heap = Heap::new(2, 0);
-    let (mut tx, mut rx) = heap.pair();
-    // SAFETY: here and below the two writers take turns in one thread, as holders of a lock would.
-    let mut other = heap.writer().unwrap();
-    for i in 0..10 {
-        other.push(i).unwrap();
-        // SAFETY: as above.
-        unsafe { tx.reload() }.unwrap();
-        tx.push(100 + i).unwrap();
-        // SAFETY: as above.
-        unsafe { other.reload() }.unwrap();
-        assert_eq!(other.push(0), Err(WriteError::Full));
-        let mut other_rx = heap.reader().unwrap();
-        assert_eq!(other_rx.pop(), Ok(i));
-        // SAFETY: as above.
-        unsafe { rx.reload() }.unwrap();
-        assert_eq!(rx.pop(), Ok(100 + i));
-        assert_eq!(rx.pop(), Err(ReadError::Empty));
-    }
-}
-
-#[test]
 fn an_impossible_index_is_told_with_its_numbers() {
     let heap = Heap::new(4, 100);
     let (mut tx, mut rx) = heap.pair();
@@ -211,7 +188,6 @@ enum Scribble {
     TailNear(u64),
     HeadNear(u64),
     Honest(Step),
-    Reload,
 }
 
 fn scribble() -> impl Strategy<Value = Scribble> {
@@ -221,7 +197,6 @@ fn scribble() -> impl Strategy<Value = Scribble> {
         2 => (0_u64..40).prop_map(Scribble::TailNear),
         2 => (0_u64..40).prop_map(Scribble::HeadNear),
         8 => step().prop_map(Scribble::Honest),
-        1 => Just(Scribble::Reload),
     ]
 }
 
@@ -324,12 +299,6 @@ proptest! {
                 }
                 Scribble::Honest(Step::NewWriter) => tx = heap.writer().unwrap_or(tx),
                 Scribble::Honest(Step::NewReader) => rx = heap.reader().unwrap_or(rx),
-                Scribble::Reload => {
-                    // SAFETY: one thread, one writer, one reader.
-                    let _ = unsafe { tx.reload() };
-                    // SAFETY: as above.
-                    let _ = unsafe { rx.reload() };
-                }
             }
             prop_assert!(tx.claimed() <= capacity && rx.seen() <= capacity);
         }

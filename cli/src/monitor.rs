@@ -1,0 +1,243 @@
+//! What happens beside a stream: signals, the progress line, and looking whether anybody can still come.
+//!
+//! A thread of its own, because the thread that moves the messages may be asleep in the middle of one.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "counters between two threads of one process: nothing for a model"
+)]
+
+use std::{
+    io::{self, IsTerminal, PipeReader, PipeWriter, Write},
+    os::fd::AsRawFd,
+    process,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread::{Scope, ScopedJoinHandle},
+    time::{Duration, Instant},
+};
+
+use ringway::{Connection, End};
+
+use crate::{
+    error::{Context, FAILED, Failure},
+    rendezvous::{abandon, look},
+    report::{progress::is_wanted, units},
+    sys::{self, Signals},
+};
+
+/// How often the progress line is drawn.
+const REDRAW: Duration = Duration::from_millis(200);
+/// How often to look whether anybody can still come.
+const LOOK: Duration = Duration::from_millis(500);
+/// What is over sooner needs no progress line.
+const SHORT: Duration = Duration::from_millis(400);
+
+/// What has gone through so far, for the progress line.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    bytes: AtomicU64,
+    messages: AtomicU64,
+    /// All is sent; what is in the ring is still to be taken.
+    draining: AtomicBool,
+}
+
+impl Count {
+    /// One more message.
+    #[inline]
+    pub(crate) fn add(&self, len: usize) {
+        // One thread counts, so no read-modify-write is needed. Relaxed: figures for people.
+        self.bytes.store(self.bytes.load(Relaxed) + len as u64, Relaxed);
+        self.messages.store(self.messages.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// All messages so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages.load(Relaxed)
+    }
+
+    /// The bytes of all messages so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Says that only what is in the ring is left.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+}
+
+/// What there is to watch over.
+#[derive(Debug)]
+pub(crate) struct Watched<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) connection: &'a Connection,
+    pub(crate) count: &'a Count,
+    /// How many bytes there will be, if that is known.
+    pub(crate) total: Option<u64>,
+    /// Whether a progress line would disturb nobody.
+    pub(crate) may_draw: bool,
+    /// Whether to end when nobody reads standard output any more.
+    pub(crate) watch_stdout: bool,
+}
+
+/// The thread. Ends, and takes the progress line away, when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Monitor<'scope> {
+    done: Option<PipeWriter>,
+    thread: Option<ScopedJoinHandle<'scope, ()>>,
+}
+
+impl<'scope> Monitor<'scope> {
+    /// Starts it. `signals` were taken before any thread was started.
+    pub(crate) fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        signals: &'env Signals,
+        watched: Watched<'env>,
+    ) -> Result<Self, Failure> {
+        let (over, done) = io::pipe().context(|| "cannot watch for signals".into())?;
+        let visible = watched.may_draw && is_wanted();
+        let run = move || watched.run(signals, &over, visible);
+        let thread = std::thread::Builder::new()
+            .name("monitor".into())
+            .spawn_scoped(scope, run)
+            .context(|| "cannot watch for signals".into())?;
+        Ok(Monitor { done: Some(done), thread: Some(thread) })
+    }
+}
+
+impl Drop for Monitor<'_> {
+    fn drop(&mut self) {
+        self.done = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, it has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Watched<'_> {
+    fn run(&self, signals: &Signals, over: &PipeReader, visible: bool) {
+        let start = Instant::now();
+        let mut line = Line { visible, drawn: false, last: (Duration::ZERO, 0), rate: 0.0 };
+        let pause = if visible { REDRAW } else { LOOK };
+        loop {
+            let stdout = self.watch_stdout.then(|| io::stdout().as_raw_fd());
+            let woken = sys::poll_any(signals.fd(), over.as_raw_fd(), stdout, pause);
+            if woken.over {
+                line.finish(self, start.elapsed());
+                return;
+            }
+            if let Some(signal) = woken.signal.then(|| signals.next()).flatten() {
+                line.clear();
+                abandon(self.connection);
+                sys::die_of(signal);
+            }
+            if woken.stdout_closed {
+                line.clear();
+                abandon(self.connection);
+                sys::die_of(libc::SIGPIPE);
+            }
+            self.look_around(&mut line);
+            line.draw(self, start.elapsed());
+        }
+    }
+
+    /// Ends the program if it waits for somebody who cannot come: the name is gone and the other end was never
+    /// taken. (If it was, the library tells.)
+    fn look_around(&self, line: &mut Line) {
+        if !self.connection.is_retired() {
+            return;
+        }
+        let Ok((_, pipe)) = look(self.connection) else { return };
+        let (other, who) = match self.connection.end() {
+            End::First => (&pipe.second, "receiver"),
+            End::Second => (&pipe.first, "sender"),
+        };
+        if other.arrivals == 0 {
+            line.clear();
+            eprintln!(
+                "ringway: {}: the name was removed before any {who} came: nobody can come now",
+                self.name
+            );
+            process::exit(i32::from(FAILED));
+        }
+    }
+}
+
+/// The progress line on standard error.
+struct Line {
+    visible: bool,
+    drawn: bool,
+    /// When it was last drawn, and the bytes then.
+    last: (Duration, u64),
+    /// Bytes a second, smoothed.
+    rate: f64,
+}
+
+impl Line {
+    fn draw(&mut self, watched: &Watched<'_>, now: Duration) {
+        if !self.visible || now < SHORT {
+            return;
+        }
+        let bytes = watched.count.bytes();
+        let (then, before) = self.last;
+        let rate = (bytes - before) as f64 / (now - then).as_secs_f64().max(1e-3);
+        self.rate = if before == 0 { rate } else { 0.7 * self.rate + 0.3 * rate };
+        self.last = (now, bytes);
+        let mut text = describe(watched, now, self.rate);
+        if let Ok((_, pipe)) = look(watched.connection) {
+            text += &state(watched, &pipe);
+        }
+        self.drawn = true;
+        // A terminal that cannot be written to shows no progress; nothing else is lost.
+        let _ = write!(io::stderr(), "\r\x1b[2K{}", shorten(&text, sys::terminal_width(2).unwrap_or(80)));
+    }
+
+    /// What went through in all, if anybody has seen it going.
+    fn finish(&mut self, watched: &Watched<'_>, now: Duration) {
+        if self.drawn {
+            self.clear();
+            let mean = watched.count.bytes() as f64 / now.as_secs_f64().max(1e-3);
+            let _ = writeln!(io::stderr(), "{}", describe(watched, now, mean));
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.drawn {
+            let _ = write!(io::stderr(), "\r\x1b[2K");
+        }
+    }
+}
+
+fn describe(watched: &Watched<'_>, now: Duration, rate: f64) -> String {
+    let (bytes, seconds) = (watched.count.bytes(), now.as_secs());
+    let part = match watched.total {
+        Some(total) if total > 0 => format!(" {:3.0} %", bytes as f64 / total as f64 * 100.0),
+        _ => String::new(),
+    };
+    let time = format!("{}:{:02}", seconds / 60, seconds % 60);
+    format!("{}: {}{part}  {}  {time}", watched.name, units::bytes(bytes), units::bandwidth(rate))
+}
+
+/// What the stream waits for, if it does.
+fn state(watched: &Watched<'_>, pipe: &ringway::inspect::Pipe) -> String {
+    let fill = pipe.forth.held_bytes as f64 / watched.connection.capacity().max(1) as f64;
+    let draining = watched.count.draining.load(Relaxed);
+    match watched.connection.end() {
+        End::First if pipe.second.living() == 0 => "  waiting for a receiver".into(),
+        End::First if draining => "  all sent, waiting for the rest to be taken".into(),
+        End::Second if pipe.first.arrivals == 0 => "  waiting for a sender".into(),
+        _ => format!("  ring {:.0} % full", fill * 100.0),
+    }
+}
+
+/// A line must not wrap, or it could not be drawn over.
+fn shorten(text: &str, width: usize) -> String {
+    text.chars().take(width.saturating_sub(1)).collect()
+}
+
+/// Notes for the user, where the progress line would be.
+pub(crate) fn note(name: &str, text: &str) {
+    let clear = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    eprintln!("{clear}ringway: {name}: {text}");
+}

@@ -1,0 +1,125 @@
+//! A descriptor that is readable when there is something to receive, for event loops.
+
+use super::connection::Connection;
+use super::layout::Lane;
+use crate::error::Error;
+use crate::sys::socket::{Fifo, Line};
+use crate::wait::{Clapper, Ear};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
+
+/// The FIFOs beside a named pipe, each opened when first needed. An anonymous pipe has its sockets.
+#[derive(Debug, Default)]
+pub(super) struct Fifos {
+    lanes: [OnceLock<Option<Fifo>>; 2],
+}
+
+/// The descriptor through which a lane's receivers are told.
+struct Rope<'a> {
+    connection: &'a Connection,
+    /// The lane, by the end that sends on it.
+    lane: usize,
+}
+
+impl Connection {
+    /// A descriptor that is readable, by `poll`, `epoll` and what builds on them, when [`recv`](Self::recv) has
+    /// something to say: a message, the first piece of one, or the end of the stream.
+    ///
+    /// It is level-triggered. Only poll it: what is read from it is ours. From the first call on, the other end
+    /// pays one system call for each time that this end has received everything there was. So receive until
+    /// [`try_recv`](Self::try_recv) says [`Empty`](crate::RecvError::Empty).
+    ///
+    /// A sender killed within the few instructions between sending and ringing leaves a message that the
+    /// descriptor does not tell of until the next one, and the end of a *named* pipe whose last sender was killed is
+    /// not told at all: an event loop that must know uses a timer beside it. `recv` itself misses neither.
+    ///
+    /// ```
+    /// # use std::os::fd::AsRawFd;
+    /// let (tx, rx) = ringway::Pipe::simplex()?;
+    /// let ready = rx.readiness()?.as_raw_fd();
+    /// # let is_readable = |fd| {
+    /// #     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    /// #     unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    /// # };
+    /// assert!(!is_readable(ready)); // by poll(2)
+    /// tx.send(b"hello")?;
+    /// assert!(is_readable(ready));
+    /// rx.recv()?;
+    /// assert!(!is_readable(ready));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if this end only sends; what the operating system refuses.
+    pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        let Some((lane, _)) = self.incoming() else {
+            return Err(Error::Unsupported { what: "readiness of an end that only sends" });
+        };
+        let rope = self.rope_of_incoming();
+        match self.socket() {
+            Some(socket) => {
+                lane.bell.enable();
+                Ok(socket)
+            }
+            None => {
+                let fifo = rope.fifo().ok_or(Error::Unsupported { what: "a FIFO beside the named pipe" })?;
+                lane.bell.enable_with(&rope);
+                Ok(fifo.as_fd())
+            }
+        }
+    }
+
+    /// Tells those who poll the other end that there is something for them.
+    #[inline]
+    pub(super) fn ring(&self, lane: &Lane) {
+        lane.bell.ring(self.barrier, &Rope { connection: self, lane: self.end().index() });
+    }
+
+    /// Makes the descriptor unreadable if there is nothing to receive. Called under the receive lock by each
+    /// receive that finds or leaves the lane empty.
+    #[inline]
+    pub(super) fn settle(&self, lane: &Lane) {
+        let is_empty = || {
+            let counts = lane.header.counts();
+            counts.written_bytes == counts.read_bytes && !self.peers_are_gone()
+        };
+        // Whoever polls comes back if the descriptor stays readable, so what `settle` found out changes nothing.
+        let _ = lane.bell.settle_if_watched(self.barrier, &self.rope_of_incoming(), is_empty);
+    }
+
+    fn rope_of_incoming(&self) -> Rope<'_> {
+        Rope { connection: self, lane: 1 - self.end().index() }
+    }
+}
+
+impl<'a> Rope<'a> {
+    fn fifo(&self) -> Option<&'a Fifo> {
+        let Rope { connection, lane } = *self;
+        connection.fifos.lanes[lane].get_or_init(|| connection.segment().fifo(lane).ok()).as_ref()
+    }
+}
+
+impl Clapper for Rope<'_> {
+    fn put(&self) -> bool {
+        match self.connection.socket() {
+            Some(socket) => Line::new(socket).put(),
+            None => self.fifo().is_some_and(Fifo::put),
+        }
+    }
+}
+
+impl Ear for Rope<'_> {
+    fn is_there(&self) -> bool {
+        match self.connection.socket() {
+            Some(socket) => Line::new(socket).is_there(),
+            None => self.fifo().is_some_and(Fifo::is_there),
+        }
+    }
+
+    fn take(&self) -> bool {
+        match self.connection.socket() {
+            Some(socket) => Line::new(socket).take(),
+            None => self.fifo().is_some_and(Fifo::take),
+        }
+    }
+}

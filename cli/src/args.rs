@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     harness::worker::WorkerArgs,
+    list::{CleanArgs, LsArgs, RmArgs},
     recv::RecvArgs,
     send::SendArgs,
+    stat::StatArgs,
     transport::{Kind, work},
 };
 
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     Send(SendArgs),
     Recv(RecvArgs),
+    Ls(LsArgs),
+    Stat(StatArgs),
+    Rm(RmArgs),
+    Clean(CleanArgs),
     /// The other process of a measurement.
     #[command(name = "__worker", hide = true)]
     Worker(WorkerArgs),

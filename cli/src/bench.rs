@@ -125,7 +125,7 @@ fn print_tables(setup: &Setup, outcomes: &[Outcome]) -> Result<(), Failure> {
     let mut text = format!("Between {}.\n", setup.pins);
     let floors: Vec<_> = outcomes.iter().filter(|outcome| outcome.case.kind.is_floor()).collect();
     if !floors.is_empty() {
-        let mut table = Table::new(&["round trip, 8 B", "mode", "p50", "p99", "p99.9", "max"]);
+        let mut table = Table::new(&["round trip, 8 B", "mode", "p50", "p99", "p99.9", "max"]).left(&[1]);
         for outcome in floors {
             let mut cells = vec![outcome.case.kind.title().into(), outcome.case.mode.name().into()];
             cells.extend(latency_cells(&outcome.trips));
@@ -142,7 +142,8 @@ fn print_tables(setup: &Setup, outcomes: &[Outcome]) -> Result<(), Failure> {
     }
     for payload in payloads {
         let head = units::payload(payload);
-        let mut table = Table::new(&[&head, "mode", "p50", "p99", "p99.9", "max", "messages", "bytes"]);
+        let mut table =
+            Table::new(&[&head, "mode", "p50", "p99", "p99.9", "max", "messages", "bytes"]).left(&[1]);
         for outcome in outcomes {
             let Some(carried) = outcome.carried.filter(|_| outcome.case.payload == payload) else { continue };
             let mut cells = vec![outcome.case.kind.title().into(), outcome.case.mode.name().into()];

@@ -168,7 +168,12 @@ impl<R: Read> Splitter<R> {
     }
 }
 
+/// How many bytes of small messages are written together. Few, because they are lost if this process is killed.
+const TOGETHER: usize = 4096;
+
 /// Puts messages back into a stream.
+///
+/// Large messages are written from where they lie.
 ///
 /// Joining does not buffer across [`flush`](Joiner::flush): call it whenever no further message is at hand,
 /// so that a reader sees what has arrived.
@@ -192,7 +197,7 @@ pub(crate) enum Joined {
 impl<W: Write> Joiner<W> {
     /// A joiner that writes to `output`.
     pub(crate) fn new(output: W, form: Joined) -> Self {
-        Joiner { output: io::BufWriter::with_capacity(BUFFER, output), form }
+        Joiner { output: io::BufWriter::with_capacity(TOGETHER, output), form }
     }
 
     /// Writes one message.

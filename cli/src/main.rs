@@ -6,11 +6,13 @@ mod demo;
 mod error;
 mod framing;
 mod harness;
+mod list;
 mod monitor;
 mod recv;
 mod rendezvous;
 mod report;
 mod send;
+mod stat;
 mod sys;
 mod transport;
 
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
+        Command::Ls(_) => list::ls(),
+        Command::Stat(args) => stat::run(&args),
+        Command::Rm(args) => list::rm(&args),
+        Command::Clean(_) => list::clean(),
         Command::Worker(args) => harness::worker::run(&args),
     };
     match outcome {

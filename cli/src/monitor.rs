@@ -20,7 +20,7 @@ use ringway::{Connection, End};
 
 use crate::{
     error::{Context, FAILED, Failure},
-    rendezvous::{abandon, look},
+    rendezvous::{abandon, is_nameless, look},
     report::{progress::is_wanted, units},
     sys::{self, Signals},
 };
@@ -76,8 +76,6 @@ pub(crate) struct Watched<'a> {
     pub(crate) total: Option<u64>,
     /// Whether a progress line would disturb nobody.
     pub(crate) may_draw: bool,
-    /// Whether to end when nobody reads standard output any more.
-    pub(crate) watch_stdout: bool,
 }
 
 /// The thread. Ends, and takes the progress line away, when it is dropped.
@@ -121,21 +119,15 @@ impl Watched<'_> {
         let mut line = Line { visible, drawn: false, last: (Duration::ZERO, 0), rate: 0.0 };
         let pause = if visible { REDRAW } else { LOOK };
         loop {
-            let stdout = self.watch_stdout.then(|| io::stdout().as_raw_fd());
-            let woken = sys::poll_any(signals.fd(), over.as_raw_fd(), stdout, pause);
-            if woken.over {
+            let [signalled, over] = sys::poll_input([signals.fd(), over.as_raw_fd()], pause);
+            if over {
                 line.finish(self, start.elapsed());
                 return;
             }
-            if let Some(signal) = woken.signal.then(|| signals.next()).flatten() {
+            if let Some(signal) = signalled.then(|| signals.next()).flatten() {
                 line.clear();
                 abandon(self.connection);
                 sys::die_of(signal);
-            }
-            if woken.stdout_closed {
-                line.clear();
-                abandon(self.connection);
-                sys::die_of(libc::SIGPIPE);
             }
             self.look_around(&mut line);
             line.draw(self, start.elapsed());
@@ -145,15 +137,17 @@ impl Watched<'_> {
     /// Ends the program if it waits for somebody who cannot come: the name is gone and the other end was never
     /// taken. (If it was, the library tells.)
     fn look_around(&self, line: &mut Line) {
-        if !self.connection.is_retired() {
+        if !is_nameless(self.connection) {
             return;
         }
-        let Ok((_, pipe)) = look(self.connection) else { return };
+        let Ok((object, pipe)) = look(self.connection) else { return };
         let (other, who) = match self.connection.end() {
             End::First => (&pipe.second, "receiver"),
             End::Second => (&pipe.first, "sender"),
         };
-        if other.arrivals == 0 {
+        // Who else is attached may be just arriving.
+        let alone = object.participants.iter().filter(|process| process.alive).count() <= 1;
+        if other.arrivals == 0 && alone {
             line.clear();
             eprintln!(
                 "ringway: {}: the name was removed before any {who} came: nobody can come now",

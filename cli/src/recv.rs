@@ -37,7 +37,7 @@ Exit status: 0 if all senders finished and, unless messages are kept apart (--li
 stream was received from its beginning and by nobody else; 1 otherwise. Ends by SIGPIPE when the reader of its
 output does.")]
 pub(crate) struct RecvArgs {
-    /// The ring
+    /// The name, or the absolute path of a file to be the ring
     pub(crate) name: String,
     /// Add a newline to each message that does not end in one
     #[arg(long, group = "form")]
@@ -82,7 +82,6 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
             count: &count,
             total: None,
             may_draw: !output.is_terminal(),
-            watch_stdout: path.is_none(),
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         incoming.warn_of_earlier_receivers(&args.name);

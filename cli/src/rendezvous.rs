@@ -11,7 +11,7 @@
 //! | nobody attached, nothing unread | starts anew | starts anew |
 //! | nobody attached, something unread | starts anew, and says so | takes what is left |
 
-use std::{thread, time::Duration};
+use std::{fs::File, os::unix::fs::MetadataExt, thread, time::Duration};
 
 use ringway::{
     Connection, End, Error, Options, Pipe,
@@ -129,6 +129,15 @@ pub(crate) fn look(connection: &Connection) -> Result<(Object, inspect::Pipe), E
     }
 }
 
+/// Whether nobody new can come: the name was removed, by whatever means.
+pub(crate) fn is_nameless(connection: &Connection) -> bool {
+    connection.is_retired() || {
+        // A descriptor that cannot be examined is no reason to give up.
+        let file = connection.memory().try_clone_to_owned().map(File::from);
+        file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+}
+
 /// Prepares for ending without closing the connection, which the other side takes for what it is: a stream cut
 /// off. Removes the name if nobody else is there to do so.
 pub(crate) fn abandon(connection: &Connection) {
@@ -136,7 +145,7 @@ pub(crate) fn abandon(connection: &Connection) {
         // We are one of them.
         object.participants.iter().filter(|process| process.alive).count() <= 1
     });
-    if alone && !connection.is_retired() {
+    if alone && !is_nameless(connection) {
         // A name that stays is removed by who comes next.
         let _ = connection.unlink();
     }
@@ -216,7 +225,11 @@ mod tests {
         // Two connections of one process count once.
         abandon(&tx);
         assert!(!std::fs::exists(&name).unwrap());
-        assert!(rx.is_retired());
+        assert!(is_nameless(&rx));
+        let other = meet(&name, End::Second, CAPACITY, silent).unwrap();
+        assert!(!is_nameless(&other));
+        std::fs::remove_file(&name).unwrap();
+        assert!(is_nameless(&other) && !other.is_retired());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     error::{Context, Failure},
     framing::{FrameError, Framing, Splitter},
     monitor::{Count, Monitor, Watched, note},
-    rendezvous::{CAPACITY, MOST_MESSAGE, abandon, about, look, meet},
+    rendezvous::{CAPACITY, MOST_MESSAGE, abandon, about, is_nameless, look, meet},
     report::units,
     sys::Signals,
 };
@@ -103,7 +103,6 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             count: &count,
             total: input.total,
             may_draw: !input.is_terminal,
-            watch_stdout: false,
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         let mut sender = Sender::new(args, &connection, &count);
@@ -300,12 +299,12 @@ impl<'a> Sender<'a> {
             note(self.name, "the receiver is gone, waiting for another");
         }
         loop {
-            let (object, pipe) = look(self.connection).map_err(|error| about(self.name, error))?;
+            let (_, pipe) = look(self.connection).map_err(|error| about(self.name, error))?;
             if pipe.second.living() > 0 {
                 return Ok(());
             }
             let late = until.is_some_and(|until| Instant::now() >= until);
-            if late || object.retired {
+            if late || is_nameless(self.connection) {
                 return Err(self.gone(&pipe, so_far));
             }
             thread::sleep(PAUSES[1]);

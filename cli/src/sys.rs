@@ -116,7 +116,16 @@ pub(crate) fn await_exit(pid: u32) -> io::Result<()> {
 /// Waits up to `slice` until the other side of one of the two pipes is closed; tells for each whether it is.
 pub(crate) fn poll_hangup(fds: [RawFd; 2], slice: Duration) -> [bool; 2] {
     // No events asked for: poll reports hang-ups and errors all the same, and data does not wake it.
-    let mut polled = fds.map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    poll(fds, 0, slice)
+}
+
+/// Waits up to `slice` until one of the two has something to read or is closed on the other side; tells for each.
+pub(crate) fn poll_input(fds: [RawFd; 2], slice: Duration) -> [bool; 2] {
+    poll(fds, libc::POLLIN, slice)
+}
+
+fn poll(fds: [RawFd; 2], events: libc::c_short, slice: Duration) -> [bool; 2] {
+    let mut polled = fds.map(|fd| libc::pollfd { fd, events, revents: 0 });
     let millis = slice.as_millis().min(i32::MAX as u128) as libc::c_int;
     // SAFETY: `polled` is a live array of exactly two entries.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), 2, millis) };
@@ -210,28 +219,6 @@ pub(crate) fn die_of(signal: libc::c_int) -> ! {
     unsafe { libc::raise(signal) };
     // The first process of a container is immune to signals it has no handler for.
     std::process::exit(128 + signal)
-}
-
-/// What [`poll_any`] has seen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Woken {
-    pub(crate) signal: bool,
-    pub(crate) over: bool,
-    pub(crate) stdout_closed: bool,
-}
-
-/// Waits up to `slice` until `signals` is readable, or the other side of `over` or of `stdout` is closed.
-pub(crate) fn poll_any(signals: RawFd, over: RawFd, stdout: Option<RawFd>, slice: Duration) -> Woken {
-    let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
-    // A negative number is passed over.
-    let mut polled = [entry(signals, libc::POLLIN), entry(over, 0), entry(stdout.unwrap_or(-1), 0)];
-    let millis = slice.as_millis().min(i32::MAX as u128) as libc::c_int;
-    // SAFETY: `polled` is a live array of exactly three entries.
-    if unsafe { libc::poll(polled.as_mut_ptr(), 3, millis) } <= 0 {
-        return Woken::default();
-    }
-    let [signal, over, _] = polled.map(|entry| entry.revents != 0);
-    Woken { signal, over, stdout_closed: polled[2].revents & libc::POLLERR != 0 }
 }
 
 /// One page of memory that two processes share: a memfd, mapped.

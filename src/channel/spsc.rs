@@ -174,7 +174,7 @@ macro_rules! half {
                     side,
                     waiter: Waiter::new(settings.wait),
                     barrier: Barrier::of_this_process(),
-                    trusted: claim.segment().is_trusted(),
+                    scratch: (!claim.segment().is_trusted()).then(|| Box::new(T::zeroed())),
                     claim,
                 })
             }
@@ -190,7 +190,8 @@ pub struct Producer<T: Pod> {
     side: Writer<T>,
     waiter: Waiter,
     barrier: Barrier,
-    trusted: bool,
+    /// Where a reserved message is written while the peer is not trusted. (Not in the guard: guards are moved.)
+    scratch: Option<Box<T>>,
     /// Last, so that the role is given up when nothing of ours touches the ring any more.
     claim: Claim<Header>,
 }
@@ -203,7 +204,8 @@ pub struct Consumer<T: Pod> {
     side: Reader<T>,
     waiter: Waiter,
     barrier: Barrier,
-    trusted: bool,
+    /// Where a message that is peeked at is copied to while the peer is not trusted.
+    scratch: Option<Box<T>>,
     /// Last, so that the role is given up when nothing of ours touches the ring any more.
     claim: Claim<Header>,
 }
@@ -332,8 +334,8 @@ impl<T: Pod> Producer<T> {
         if !self.claim.is_ours() || self.side.claim().is_err() {
             return None;
         }
-        let place = if self.trusted { Place::Shared(self.side.slot(0).as_ptr()) } else { Place::private() };
-        Some(Reserve { producer: self, place })
+        let slot = self.side.slot(0).as_ptr();
+        Some(Reserve { producer: self, slot })
     }
 
     /// Sends a message, waiting for space as long as it takes.
@@ -444,25 +446,12 @@ fn count<T: Pod>(ring: Ring<T>) -> usize {
     counts.written.wrapping_sub(counts.read).min(ring.geometry().capacity()) as usize
 }
 
-/// Where a guard's message lies.
-enum Place<T> {
-    /// In the ring.
-    Shared(*mut T),
-    /// Here, because a peer that is not trusted could change it in the ring.
-    Private(T),
-}
-
-impl<T: Pod> Place<T> {
-    fn private() -> Self {
-        Place::Private(T::zeroed())
-    }
-}
-
 /// A slot of the ring to be written in place; see [`Producer::reserve`].
 #[must_use = "a reserved slot becomes a message only when it is committed"]
 pub struct Reserve<'a, T: Pod> {
     producer: &'a mut Producer<T>,
-    place: Place<T>,
+    /// Used only if the peer is trusted.
+    slot: *mut T,
 }
 
 impl<T: Pod> Reserve<'_, T> {
@@ -472,8 +461,8 @@ impl<T: Pod> Reserve<'_, T> {
         if !self.producer.claim.is_ours() {
             return;
         }
-        if let Place::Private(value) = self.place {
-            self.producer.side.write(0, value);
+        if let Some(private) = &self.producer.scratch {
+            self.producer.side.write(0, **private);
         }
         self.producer.side.publish(1);
         self.producer.wake();
@@ -485,11 +474,11 @@ impl<T: Pod> Deref for Reserve<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        match &self.place {
+        match &self.producer.scratch {
             // SAFETY: the slot is claimed, so ours alone while the producer is borrowed; the handle trusts its
             // peers to keep to that; memory of the mapping is initialised and any bits are a valid Pod.
-            Place::Shared(slot) => unsafe { &**slot },
-            Place::Private(value) => value,
+            None => unsafe { &*self.slot },
+            Some(private) => private,
         }
     }
 }
@@ -497,10 +486,10 @@ impl<T: Pod> Deref for Reserve<'_, T> {
 impl<T: Pod> DerefMut for Reserve<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.place {
+        match &mut self.producer.scratch {
             // SAFETY: as in `deref`, and this guard is borrowed exclusively.
-            Place::Shared(slot) => unsafe { &mut **slot },
-            Place::Private(value) => value,
+            None => unsafe { &mut *self.slot },
+            Some(private) => private,
         }
     }
 }
@@ -559,12 +548,11 @@ impl<T: Pod> Consumer<T> {
         if !self.claim.is_ours() || self.side.available().is_err() {
             return None;
         }
-        let place = if self.trusted {
-            Place::Shared(self.side.slot(0).as_ptr())
-        } else {
-            Place::Private(self.side.read(0)?)
-        };
-        Some(Peek { consumer: self, place })
+        if let Some(private) = &mut self.scratch {
+            **private = self.side.read(0)?;
+        }
+        let slot = self.side.slot(0).as_ptr();
+        Some(Peek { consumer: self, slot })
     }
 
     /// Takes the messages that are there, one after the other, and gives all their slots back at once when the
@@ -694,7 +682,8 @@ impl From<PopError> for RecvError {
 /// A message read in place; see [`Consumer::peek`].
 pub struct Peek<'a, T: Pod> {
     consumer: &'a mut Consumer<T>,
-    place: Place<T>,
+    /// Used only if the peer is trusted.
+    slot: *const T,
 }
 
 impl<T: Pod> Peek<'_, T> {
@@ -709,11 +698,11 @@ impl<T: Pod> Deref for Peek<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        match &self.place {
+        match &self.consumer.scratch {
             // SAFETY: the slot holds a message until it is released, which this guard does on drop; the handle
             // trusts its peers not to write it meanwhile; any bits are a valid Pod.
-            Place::Shared(slot) => unsafe { &**slot },
-            Place::Private(value) => value,
+            None => unsafe { &*self.slot },
+            Some(private) => private,
         }
     }
 }

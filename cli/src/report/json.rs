@@ -1,4 +1,4 @@
-//! One flat JSON object a line, written by hand: no more is needed.
+//! JSON objects, one a line, written by hand: no more is needed.
 
 use std::fmt::Write;
 
@@ -36,6 +36,35 @@ impl Object {
     pub(crate) fn integer(mut self, name: &str, value: u64) -> Self {
         self.name(name);
         write!(self.text, "{value}").expect("writing to a string cannot fail");
+        self
+    }
+
+    /// Adds `true` or `false`.
+    pub(crate) fn boolean(mut self, name: &str, value: bool) -> Self {
+        self.name(name);
+        self.text.push_str(if value { "true" } else { "false" });
+        self
+    }
+
+    /// Adds `null`.
+    pub(crate) fn null(mut self, name: &str) -> Self {
+        self.name(name);
+        self.text.push_str("null");
+        self
+    }
+
+    /// Adds an object.
+    pub(crate) fn object(mut self, name: &str, value: Object) -> Self {
+        self.name(name);
+        self.text.push_str(&value.finish());
+        self
+    }
+
+    /// Adds a list of objects.
+    pub(crate) fn list(mut self, name: &str, values: impl IntoIterator<Item = Object>) -> Self {
+        self.name(name);
+        let values: Vec<String> = values.into_iter().map(Object::finish).collect();
+        write!(self.text, "[{}]", values.join(",")).expect("writing to a string cannot fail");
         self
     }
 
@@ -77,13 +106,19 @@ mod tests {
             .integer("big", u64::MAX)
             .number("rate", 1.5e300)
             .number("none", f64::NAN)
+            .boolean("yes", true)
+            .null("nothing")
+            .object("inner", Object::new().integer("a", 1))
+            .list("list", [Object::new(), Object::new().string("b", "]")])
             .finish();
         assert!(!line.contains('\n'));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["na\"me"], "tab\there \\ \u{1} µ\n");
         assert_eq!(value["big"], u64::MAX);
         assert_eq!(value["rate"], 1.5e300);
-        assert!(value["none"].is_null());
+        assert!(value["none"].is_null() && value["nothing"].is_null());
+        assert_eq!((&value["yes"], &value["inner"]["a"]), (&true.into(), &1.into()));
+        assert_eq!(value["list"][1]["b"], "]");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&Object::new().finish()).unwrap().to_string(),
             "{}"

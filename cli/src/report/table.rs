@@ -13,6 +13,8 @@ const GAP: &str = "  ";
 pub(crate) struct Table {
     headers: Vec<String>,
     rows: Vec<Row>,
+    /// Columns that are set to the left.
+    left: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,14 @@ struct Row {
 impl Table {
     /// An empty table with these column heads.
     pub(crate) fn new(headers: &[&str]) -> Self {
-        Table { headers: headers.iter().map(|&head| head.to_owned()).collect(), rows: Vec::new() }
+        let headers = headers.iter().map(|&head| head.to_owned()).collect();
+        Table { headers, rows: Vec::new(), left: vec![0] }
+    }
+
+    /// Sets columns of words to the left, as the first one always is.
+    pub(crate) fn left(mut self, columns: &[usize]) -> Self {
+        self.left.extend(columns);
+        self
     }
 
     /// Adds a row. `bar` is what its bar stands for, in any unit, the same for all rows; `ours` makes it bold.
@@ -50,10 +59,14 @@ impl Table {
             let mut text = String::new();
             for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
                 let pad = " ".repeat(width - wide(cell));
-                match at {
-                    0 => text.extend([cell.as_str(), &pad]),
-                    _ => text.extend([GAP, &pad, cell.as_str()]),
+                if at > 0 {
+                    text.push_str(GAP);
                 }
+                text.extend(if self.left.contains(&at) {
+                    [cell.as_str(), &pad]
+                } else {
+                    [&pad, cell.as_str()]
+                });
             }
             if !bar.is_empty() {
                 text.extend([GAP, &bar]);

@@ -99,11 +99,12 @@ impl Reader {
             self.rewind();
             return Ok(());
         }
-        self.resume()
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().head.position.load(Ordering::Relaxed))
     }
 
-    /// Whether nobody has read in our name since this side last released. Then, if nothing was advanced over since,
-    /// [`reload`](Self::reload) would change nothing.
+    /// Whether nobody has read in our name since this side last released. Then, and if nothing was advanced over
+    /// since, [`reload`](Self::reload) would do nothing.
     #[inline(always)]
     pub(crate) fn is_unmoved(&self) -> bool {
         // Relaxed: as in `attach`.
@@ -111,12 +112,10 @@ impl Reader {
     }
 
     #[cold]
-    fn resume(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().head;
-        // Relaxed, both: as in `attach`.
-        let head = side.position.load(Ordering::Relaxed);
+    fn resume_at(&mut self, head: u64) -> Result<(), Corrupt> {
         check_aligned("head", head)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().head.records.load(Ordering::Relaxed);
         // The cached tail is at worst too old, hence still good unless the other holder read past it.
         let fits = self.tail.wrapping_sub(head) <= self.ring.region.size();
         let mut fresh = Reader::at(self.ring, head, if fits { self.tail } else { head }, records);

@@ -89,11 +89,12 @@ impl Writer {
             self.discard();
             return Ok(());
         }
-        self.resume()
+        // Relaxed: as in `attach`.
+        self.resume_at(self.ring.header().tail.position.load(Ordering::Relaxed))
     }
 
-    /// Whether nobody has written in our name since this side last published. Then, if nothing is staged,
-    /// [`reload`](Self::reload) would change nothing.
+    /// Whether nobody has written in our name since this side last published. Then, and if nothing is staged,
+    /// [`reload`](Self::reload) would do nothing.
     #[inline(always)]
     pub(crate) fn is_unmoved(&self) -> bool {
         // Relaxed: as in `attach`.
@@ -101,12 +102,10 @@ impl Writer {
     }
 
     #[cold]
-    fn resume(&mut self) -> Result<(), Corrupt> {
-        let side = &self.ring.header().tail;
-        // Relaxed, both: as in `attach`.
-        let tail = side.position.load(Ordering::Relaxed);
+    fn resume_at(&mut self, tail: u64) -> Result<(), Corrupt> {
         check_aligned("tail", tail)?;
-        let records = side.records.load(Ordering::Relaxed);
+        // Relaxed: as in `attach`.
+        let records = self.ring.header().tail.records.load(Ordering::Relaxed);
         // What is cached of the reader's index is at worst too old, hence still good as long as it fits.
         let fits = self.limit.wrapping_sub(tail) <= self.ring.region.size();
         let mut fresh = Writer::at(self.ring, tail, if fits { self.limit } else { tail }, records);

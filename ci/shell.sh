@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# `ringway` in a real shell: pipelines, a gigabyte, kills, exit codes, and nothing left behind.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --quiet --release -p ringway-cli || exit 1
+binary=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")
+scratch=$(mktemp -d)
+RINGWAY_DIR=$(mktemp -d /dev/shm/ringway-shell-XXXXXX)
+export RINGWAY_DIR
+checks=0
+
+cleanup() {
+    # shellcheck disable=SC2046
+    kill -KILL $(jobs -p) 2>/dev/null
+    rm -rf "$scratch" "$RINGWAY_DIR"
+}
+trap cleanup EXIT
+
+fail() { echo "shell.sh: $*" >&2; exit 1; }
+ringway() { timeout --foreground -s KILL 120 "$binary" "$@"; }
+# expect WHAT GOT WANTED
+expect() {
+    [ "$2" = "$3" ] || fail "$1: $2, expected $3"
+    checks=$((checks + 1))
+}
+# Waits until a command succeeds.
+await() {
+    local tries=0
+    until "$@" > /dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ $tries -lt 6000 ] || fail "waited too long for: $*"
+        sleep 0.01
+    done
+}
+is_there() { [ -e "$RINGWAY_DIR/$1" ]; }
+# figure NAME MEMBER: a number that `stat --json` shows under that name, the first one.
+figure() { "$binary" stat "$1" --json | grep -o "\"$2\":[0-9]*" | head -n 1 | cut -d: -f2; }
+at_least() { local now; now=$(figure "$1" "$2") && [ "${now:-0}" -ge "$3" ]; }
+nothing_left() {
+    local left
+    left=$(ls -A "$RINGWAY_DIR")
+    expect "names left after $1" "$left" ""
+}
+# The gigabyte; the second half of it only once there is a go.
+half_and_half() {
+    head -c $((bytes / 2)) "$scratch/big"
+    until [ -e "$scratch/go" ]; do sleep 0.01; done
+    tail -c +$((bytes / 2 + 1)) "$scratch/big"
+}
+# slay WHAT PID: kills it, and says nothing about it.
+slay() {
+    kill -KILL "$2"
+    { wait "$2"; } 2> /dev/null
+    expect "killed $1" $? 137
+}
+now() { date +%s%N; }
+rate() { awk -v bytes="$1" -v from="$2" -v to="$3" 'BEGIN { s = (to - from) / 1e9; printf "%.2f s, %.2f GB/s", s, bytes / s / 1e9 }'; }
+
+echo "--- tar, either side first"
+mkdir "$scratch/one" "$scratch/two"
+tar c src cli/src | ringway send x & sender=$!
+await is_there x
+ringway recv x | tar x -C "$scratch/one"
+expect "recv | tar" "${PIPESTATUS[*]}" "0 0"
+wait $sender; expect "tar | send" $? 0
+ringway recv x > "$scratch/archive" & receiver=$!
+await is_there x
+tar c src cli/src | ringway send x
+expect "tar | send" "${PIPESTATUS[*]}" "0 0"
+wait $receiver; expect "recv" $? 0
+tar x -C "$scratch/two" < "$scratch/archive"
+diff -r src "$scratch/one/src" && diff -r cli/src "$scratch/two/cli/src" || fail "the trees differ"
+nothing_left tar
+
+echo "--- 1 GiB of random bytes, compared"
+head -c $((1 << 30)) /dev/urandom > "$scratch/big" || fail "no room for a gigabyte in $scratch"
+bytes=$(stat -c %s "$scratch/big")
+ringway send big "$scratch/big" & sender=$!
+ringway recv big | cmp - "$scratch/big"
+expect "recv | cmp" "${PIPESTATUS[*]}" "0 0"
+wait $sender; expect "send of 1 GiB" $? 0
+from=$(now)
+ringway send big "$scratch/big" & sender=$!
+ringway recv big > /dev/null
+expect "recv of 1 GiB" $? 0
+wait $sender; expect "send of 1 GiB" $? 0
+to=$(now)
+echo "ringway, file to /dev/null: $(rate "$bytes" "$from" "$to")"
+mkfifo "$scratch/fifo"
+from=$(now)
+cat "$scratch/big" > "$scratch/fifo" &
+cat "$scratch/fifo" > /dev/null
+wait $!
+to=$(now)
+echo "cat through a FIFO:         $(rate "$bytes" "$from" "$to")"
+nothing_left "1 GiB"
+
+echo "--- the receiver is killed half-way, another one started"
+ringway send big --block 64K --wait 60 < <(half_and_half) 2> "$scratch/sender" & sender=$!
+"$binary" recv big --out "$scratch/first" & receiver=$!
+await at_least big read_bytes $((bytes / 4))
+slay receiver $receiver
+touch "$scratch/go"
+ringway recv big --out "$scratch/second" 2> "$scratch/receiver"
+expect "second receiver" $? 1
+wait $sender; expect "sender that waited" $? 0
+sed 's/^/sender:   /' "$scratch/sender"; sed 's/^/receiver: /' "$scratch/receiver"
+grep -q "incomplete: [0-9,]* bytes of the stream went to another receiver" "$scratch/receiver" || fail "not told"
+# The two files overlap by what the first was just writing, and together are the whole.
+cmp "$scratch/first" "$scratch/big" 2>&1 | grep -qv "EOF on $scratch/first" && fail "the first part differs"
+size=$(stat -c %s "$scratch/second")
+tail -c "$size" "$scratch/big" | cmp - "$scratch/second" || fail "the second part differs"
+both=$(($(stat -c %s "$scratch/first") + size))
+[ "$both" -ge "$bytes" ] && [ "$both" -le $((bytes + 131072)) ] || fail "$both bytes in both parts, of $bytes"
+nothing_left "a killed receiver"
+
+echo "--- the receiver is killed and nobody follows"
+rm "$scratch/go"
+ringway send big --block 64K < <(half_and_half) 2> "$scratch/sender" & sender=$!
+"$binary" recv big > "$scratch/first" & receiver=$!
+await at_least big read_bytes $((bytes / 8))
+slay receiver $receiver
+touch "$scratch/go"
+wait $sender; expect "sender without a receiver" $? 1
+sed 's/^/sender:   /' "$scratch/sender"
+grep -q "the receiver is gone; of [0-9,]* bytes sent it received [0-9,]*, not the last" "$scratch/sender" || fail "not told"
+nothing_left "a killed receiver without a successor"
+
+echo "--- the sender is killed"
+rm "$scratch/go"
+"$binary" send big < <(half_and_half) & sender=$!
+ringway recv big --out "$scratch/first" 2> "$scratch/receiver" & receiver=$!
+await at_least big read_bytes $((bytes / 8))
+slay sender $sender
+touch "$scratch/go"
+wait $receiver; expect "receiver of a killed sender" $? 1
+sed 's/^/receiver: /' "$scratch/receiver"
+grep -q "a sender died before it had finished" "$scratch/receiver" || fail "not told"
+nothing_left "a killed sender"
+rm "$scratch/big" "$scratch/first" "$scratch/second"
+
+echo "--- lines, shared by three receivers"
+for worker in 1 2 3; do
+    ringway recv lines --lines > "$scratch/lines.$worker" & workers[worker]=$!
+done
+three_came() { "$binary" stat lines --json | grep -q '"second_end":{"arrivals":3'; }
+await three_came
+seq 1000000 | ringway send lines --lines
+expect "seq | send" "${PIPESTATUS[*]}" "0 0"
+for worker in 1 2 3; do
+    wait "${workers[worker]}"; expect "worker $worker" $? 0
+done
+wc -l "$scratch"/lines.*
+sort -n "$scratch"/lines.* | cmp - <(seq 1000000) || fail "lines lost or doubled"
+nothing_left lines
+
+echo "--- a reader that leaves"
+seq 1000000 | ringway send x --lines 2> "$scratch/sender" & sender=$!
+"$binary" recv x | head -n 1 > "$scratch/head"
+expect "recv | head" "${PIPESTATUS[*]}" "141 0"
+wait $sender; expect "sender" $? 1
+expect "first line" "$(cat "$scratch/head")" 1
+nothing_left "a reader that left"
+
+echo "--- ls, stat, rm, clean"
+"$binary" recv waiting & waiting=$!
+"$binary" send crashed < <(head -c 700000 /dev/zero) & crashed=$!
+await at_least crashed held_bytes 700000
+slay sender $crashed
+await is_there waiting
+ringway ls; expect ls $? 0
+ringway ls | grep -Eq '^crashed +simplex pipe .*unused$' || fail "ls does not show what is unused"
+ringway stat crashed; expect stat $? 0
+expect clean "$(ringway clean)" crashed
+ringway rm waiting; expect rm $? 0
+wait $waiting; expect "receiver whose name was removed" $? 1
+ringway rm waiting 2> /dev/null; expect "rm of what is not there" $? 1
+ringway stat a/b 2> /dev/null; expect "a bad name" $? 2
+ringway recv 2> /dev/null; expect "no name" $? 2
+nothing_left everything
+rm -rf "$scratch"
+echo "shell: $checks checks passed"

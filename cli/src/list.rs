@@ -1,0 +1,223 @@
+//! `ringway ls`, `ringway rm`, `ringway clean`: names.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+use ringway::{
+    Error, Kind,
+    inspect::{self, Detail, Object},
+};
+
+use crate::{
+    error::Failure,
+    rendezvous::about,
+    report::{
+        style::{Style, stdout_width},
+        table::Table,
+        units,
+    },
+};
+
+/// Lists the named rings and pipes of this user
+///
+/// Looks at $RINGWAY_DIR, or else /dev/shm/ringway-UID. Looking disturbs nobody.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Columns:
+  capacity  messages of a typed ring, bytes of a byte ring or of each direction of a pipe
+  element   bytes of a message of a typed ring
+  fill      how much of the capacity is in use; for a pipe, of its fuller direction
+  attached  living processes
+  notes     unused   nobody is attached: `ringway clean` removes it
+            stale    made before the machine was last booted: whoever creates the name anew replaces it
+            died     a process died attached to it, and nobody has cleaned up after it yet")]
+pub(crate) struct LsArgs {}
+
+/// Removes names; whoever is attached goes on without
+#[derive(Args, Debug)]
+pub(crate) struct RmArgs {
+    /// Names, or absolute paths of files
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Removes all names nobody is attached to, and what killed creators left behind
+#[derive(Args, Debug)]
+pub(crate) struct CleanArgs {}
+
+/// Lists.
+pub(crate) fn ls() -> Result<(), Failure> {
+    let listed = inspect::list().map_err(|error| about("the directory for names", error))?;
+    let mut table = Table::new(&["name", "kind", "capacity", "element", "fill", "attached", "age", "notes"])
+        .left(&[1, 7]);
+    let now = SystemTime::now();
+    for entry in &listed {
+        let cells = match &entry.object {
+            Ok(object) => cells(&entry.name, object, now),
+            Err(error) => {
+                let mut cells = vec![String::new(); 8];
+                cells[0] = printable(&entry.name);
+                cells[7] = reason(error);
+                cells
+            }
+        };
+        table.row(cells, None, false);
+    }
+    let text =
+        if listed.is_empty() { String::new() } else { table.render(stdout_width(), Style::of_stdout()) };
+    io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
+}
+
+/// Why an entry is no object, in few words.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::BadMagic { .. } => "not ours".into(),
+        Error::WrongVersion { found, .. } => format!("layout version {found}"),
+        Error::NotRegular { what, .. } => (*what).into(),
+        _ => "damaged".into(),
+    }
+}
+
+/// A name on one line of a terminal, whatever characters it has.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
+    let attached = living(object);
+    let died = object.participants.iter().any(|process| !process.alive);
+    let mut notes = Vec::new();
+    if object.stale {
+        notes.push("stale");
+    } else if attached == 0 {
+        notes.push("unused");
+    } else if died {
+        notes.push("died");
+    }
+    if corrupt(object) {
+        notes.push("corrupt");
+    }
+    let capacity = match object.kind {
+        Kind::Spsc => units::count(object.capacity),
+        _ => usize::try_from(object.capacity).map_or_else(|_| units::bytes(object.capacity), units::payload),
+    };
+    let element = match object.kind {
+        Kind::Spsc => format!("{} B", object.element_size),
+        _ => String::new(),
+    };
+    vec![
+        printable(name),
+        kind(object).into(),
+        capacity,
+        element,
+        fill(object).map_or_else(String::new, |fill| format!("{:.0} %", fill * 100.0)),
+        attached.to_string(),
+        now.duration_since(object.created).map_or_else(|_| String::new(), age),
+        notes.join(", "),
+    ]
+}
+
+/// How many living processes are attached.
+pub(crate) fn living(object: &Object) -> usize {
+    object.participants.iter().filter(|process| process.alive).count()
+}
+
+/// What it is, in a word or two.
+pub(crate) fn kind(object: &Object) -> &'static str {
+    match (&object.kind, &object.detail) {
+        (Kind::Spsc, _) => "typed ring",
+        (Kind::Bytes, _) => "byte ring",
+        (Kind::Pipe, Detail::Pipe(pipe)) if pipe.simplex => "simplex pipe",
+        (Kind::Pipe, _) => "pipe",
+        _ => "unknown",
+    }
+}
+
+/// How full it is, 0 to 1.
+fn fill(object: &Object) -> Option<f64> {
+    let (held, whole) = match &object.detail {
+        Detail::Ring(ring) if object.kind == Kind::Spsc => (ring.held, object.capacity),
+        Detail::Ring(ring) => (ring.held_bytes, object.capacity),
+        Detail::Pipe(pipe) => {
+            let back = pipe.back.as_ref().map_or(0, |lane| lane.held_bytes);
+            (pipe.forth.held_bytes.max(back), object.capacity)
+        }
+        _ => return None,
+    };
+    Some(held as f64 / whole.max(1) as f64)
+}
+
+fn corrupt(object: &Object) -> bool {
+    match &object.detail {
+        Detail::Ring(ring) => ring.corrupt.is_some(),
+        Detail::Pipe(pipe) => {
+            [Some(&pipe.forth), pipe.back.as_ref()].into_iter().flatten().any(|lane| lane.corrupt.is_some())
+        }
+        _ => false,
+    }
+}
+
+/// A duration in its two largest units.
+pub(crate) fn age(duration: Duration) -> String {
+    match duration.as_secs() {
+        s @ 0..60 => format!("{s}s"),
+        s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        s @ 3600..86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+        s => format!("{}d{:02}h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// Removes names: all that can be removed, and then says which could not.
+pub(crate) fn rm(args: &RmArgs) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    let mut usage = false;
+    for name in &args.names {
+        if let Err(error) = ringway::unlink(name) {
+            let failure = about(name, error);
+            usage |= matches!(failure, Failure::Usage(_));
+            failures.push(failure.to_string());
+        }
+    }
+    match failures.join("\nringway: ") {
+        text if text.is_empty() => Ok(()),
+        text if usage => Err(Failure::Usage(text)),
+        text => Err(Failure::Runtime(text)),
+    }
+}
+
+/// Removes what is not in use, and says what that was.
+pub(crate) fn clean() -> Result<(), Failure> {
+    let removed = ringway::clean().map_err(|error| about("the directory for names", error))?;
+    let text: String = removed.iter().map(|name| format!("{}\n", printable(name))).collect();
+    io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_two_units() {
+        let age = |seconds| age(Duration::from_secs(seconds));
+        assert_eq!([0, 59, 60, 3599].map(age), ["0s", "59s", "1m00s", "59m59s"]);
+        assert_eq!([3600, 86_399, 86_400, 1_000_000].map(age), ["1h00m", "23h59m", "1d00h", "11d13h"]);
+    }
+
+    #[test]
+    fn names_cannot_move_the_cursor() {
+        assert_eq!(printable("a\x1b[2Jb\nç"), "a\\u{1b}[2Jb\\nç");
+    }
+
+    #[test]
+    fn an_object_is_told_in_a_line() {
+        let (tx, rx) = ringway::Pipe::options().simplex(true).capacity(4096).pair().unwrap();
+        tx.send(&[0; 1016]).unwrap();
+        let object = inspect::stat_fd(tx.memory()).unwrap();
+        let cells = cells("x", &object, object.created + Duration::from_secs(61));
+        assert_eq!(cells, ["x", "simplex pipe", "4 KiB", "", "25 %", "1", "1m01s", ""]);
+        drop((tx, rx));
+    }
+}

@@ -3,15 +3,17 @@
 mod connection;
 mod layout;
 pub(crate) mod look;
+mod message;
 mod readiness;
 mod receive;
 mod send;
+mod straight;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use connection::{Connection, End};
-pub use receive::Message;
+pub use message::Message;
 pub use send::Loan;
 
 use crate::error::Error;

@@ -2,8 +2,10 @@
 
 use super::connection::Connection;
 use super::layout::Lane;
+use super::message::{Content, Message};
+use super::straight::Straight;
 use super::stream::{PREFIX, Partial, Step, judge};
-use crate::channel::bytes::{append, in_place};
+use crate::channel::bytes::append;
 use crate::channel::{RecvError, SendError};
 use crate::error::Corrupt;
 use crate::lock::{Grant, Held, State};
@@ -12,19 +14,17 @@ use crate::ring::bytes::{Reader, Record, Ring, footprint};
 use crate::sync::{Entered, Ordering};
 use crate::wait::{ALL, Deadline, TimedOut, Waiter};
 use core::cell::RefCell;
-use core::fmt;
 use core::mem::{self, ManuallyDrop};
-use core::ops::Deref;
 use core::time::Duration;
 
 /// What this process keeps for receiving; touched only under the lane's receive lock.
 #[derive(Debug)]
 pub(super) struct ReceiveState {
     /// `None` until the first receive, and in a forked child.
-    reader: Option<Reader>,
+    pub(super) reader: Option<Reader>,
     waiter: Waiter,
     /// The message whose pieces are coming in. While there is one, this process keeps the receive lock.
-    partial: Option<Partial>,
+    pub(super) partial: Option<Partial>,
     /// The memory of a message that its receiver gave for another: empty, for the next one in pieces.
     spare: Vec<u8>,
 }
@@ -36,11 +36,11 @@ impl ReceiveState {
 }
 
 /// The right to receive, for one message.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     connection: &'a Connection,
     lane: &'a Lane,
     ring: Ring,
-    state: ManuallyDrop<Entered<'a, ReceiveState>>,
+    pub(super) state: ManuallyDrop<Entered<'a, ReceiveState>>,
     held: ManuallyDrop<Held>,
 }
 
@@ -78,16 +78,6 @@ enum Found {
     Assembled(Vec<u8>),
     /// Nothing now.
     Nothing,
-}
-
-/// What the short cut brought.
-enum Straight {
-    /// A message of this length.
-    Received(usize),
-    /// A message of this length is there, but the buffer is too small.
-    NeedsRoom(usize),
-    /// Nothing; the reason is not its business.
-    Not,
 }
 
 impl Connection {
@@ -151,46 +141,6 @@ impl Connection {
         self.receive_by_turns(buffer, deadline)
     }
 
-    /// Receives a message if one lies there in one piece and the buffer has room for it, and changes nothing
-    /// else. A short cut: what it leaves undone, the other way does, and finds the reason.
-    ///
-    /// It holds the lock without a guard, whose ways through memory would cost as much as all the rest. So
-    /// nothing here may panic, and that is why it does not allocate.
-    #[inline]
-    fn receive_straight(&self, buffer: &mut Vec<u8>) -> Straight {
-        let (Some((lane, _)), Some(me)) = (self.incoming(), self.me_at_once()) else { return Straight::Not };
-        let Ok(held) = lane.recv_lock.try_lock_as(me, false) else { return Straight::Not };
-        let Some(mut state) = self.receiver.enter(self.generation(), || ReceiveState::new(self.waiter))
-        else {
-            return Straight::Not; // not our lock; see `turn_to_receive`
-        };
-        let mut result = Straight::Not;
-        if let ReceiveState { reader: Some(reader), partial: None, .. } = &mut *state
-            && !held.inconsistent()
-            && reader.is_unmoved()
-            && let Ok(record) = reader.peek()
-            && judge(record.tag(), None) == Step::Whole
-            && record.len() <= self.max_message
-        {
-            if record.len() <= buffer.capacity() {
-                buffer.clear();
-                append(reader, &record, 0, buffer);
-                reader.advance(&record);
-                reader.release();
-                lane.space.wake(ALL, self.barrier);
-                if reader.seen() == 0 {
-                    self.settle(lane);
-                }
-                result = Straight::Received(record.len());
-            } else {
-                result = Straight::NeedsRoom(record.len());
-            }
-        }
-        drop(state);
-        lane.recv_lock.unlock(held, self.barrier);
-        result
-    }
-
     /// Receives a message, whatever that takes.
     #[cold]
     #[inline(never)]
@@ -247,7 +197,7 @@ impl Connection {
             Found::Assembled(message) => Content::Private(message),
             Found::Nothing => return Err(RecvError::Empty),
         };
-        Ok(Message { content })
+        Ok(Message::new(content))
     }
 
     /// Whether [`recv`](Self::recv) has something to say: waits at most `timeout` for a message, or the first
@@ -378,7 +328,7 @@ fn from_lock(error: SendError) -> RecvError {
 impl Turn<'_> {
     /// Whether this process is the one that took the turn: `false` in a child forked meanwhile.
     #[inline]
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         self.connection.generation() == self.state.generation()
     }
 
@@ -536,7 +486,7 @@ impl Turn<'_> {
     /// Gives a record's space back and wakes all who wait for space: it may be too little for one of them and
     /// do for another.
     #[inline]
-    fn release(&mut self, record: &Record) -> Result<(), RecvError> {
+    pub(super) fn release(&mut self, record: &Record) -> Result<(), RecvError> {
         let reader = self.reader()?;
         reader.advance(record);
         reader.release();
@@ -568,53 +518,5 @@ fn sender_is_dead(connection: &Connection, lane: &Lane) -> bool {
         }
         Some(State::Died) => true,
         _ => false,
-    }
-}
-
-/// A message received without copying; see [`Connection::recv_ref`]. In a process forked meanwhile it is empty if
-/// it was not a copy.
-pub struct Message<'a> {
-    content: Content<'a>,
-}
-
-enum Content<'a> {
-    /// In the ring; released on drop.
-    Shared { turn: Turn<'a>, record: Record },
-    /// Here.
-    Private(Vec<u8>),
-}
-
-impl Deref for Message<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match &self.content {
-            Content::Shared { turn, .. } if !turn.is_ours() => &[],
-            Content::Shared { turn, record } => match &turn.state.reader {
-                // SAFETY: the record is held until this is dropped, and the peers are trusted not to write it.
-                Some(reader) => unsafe { in_place(reader, record) },
-                None => &[],
-            },
-            Content::Private(message) => message,
-        }
-    }
-}
-
-impl Drop for Message<'_> {
-    fn drop(&mut self) {
-        if let Content::Shared { turn, record } = &mut self.content
-            && turn.is_ours()
-        {
-            let record = *record;
-            // Fails only if there is no reader, and then there was no record.
-            let _ = turn.release(&record);
-        }
-    }
-}
-
-impl fmt::Debug for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("len", &self.len()).finish_non_exhaustive()
     }
 }

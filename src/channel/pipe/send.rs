@@ -21,10 +21,10 @@ use core::time::Duration;
 #[derive(Debug)]
 pub(super) struct SendState {
     /// `None` until the first send, and in a forked child.
-    writer: Option<Writer>,
+    pub(super) writer: Option<Writer>,
     waiter: Waiter,
     /// When we last asked the kernel whether anybody is left to receive, on the coarse clock.
-    asked_at: u64,
+    pub(super) asked_at: u64,
     /// Where loans are written while the peer is not trusted. Only grows; all of it is initialised.
     scratch: Vec<u8>,
 }
@@ -104,39 +104,6 @@ impl Connection {
     #[inline]
     pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         if self.send_straight(message) { Ok(()) } else { self.send_by_turns(message, deadline) }
-    }
-
-    /// Sends a message if nothing stands in the way, and changes nothing else. A short cut: what it leaves
-    /// undone, the other way does, and finds the reason.
-    ///
-    /// It holds the lock without a guard, whose ways through memory would cost as much as all the rest. So
-    /// nothing here may panic.
-    #[inline]
-    fn send_straight(&self, message: &[u8]) -> bool {
-        let (Some((lane, ring)), Some(me)) = (self.outgoing(), self.me_at_once()) else { return false };
-        if message.len() > whole_max(ring) {
-            return false;
-        }
-        let Ok(held) = lane.sending.lock.try_lock_as(me, false) else { return false };
-        let Some(mut state) = self.sender.enter(self.generation(), || SendState::new(self.waiter)) else {
-            return false; // not our lock; see `turn_to_send`
-        };
-        let is_plain = !held.inconsistent()
-            && state.asked_at == clock::tick()
-            && !self.somebody_left()
-            // Relaxed: moved under the lock we hold.
-            && lane.sending.open_id.load(Ordering::Relaxed) == 0;
-        let sent = is_plain
-            && state.writer.as_mut().is_some_and(|writer| {
-                writer.is_unmoved() && writer.push(message, stream::tag(WHOLE, 0)).is_ok()
-            });
-        if sent {
-            lane.items.wake(1, self.barrier);
-            self.ring(lane);
-        }
-        drop(state);
-        lane.sending.lock.unlock(held, self.barrier);
-        sent
     }
 
     /// Sends a message, whatever that takes.
@@ -273,7 +240,7 @@ fn corrupt_lock(found: u64) -> SendError {
 
 /// The longest message that travels whole: it must leave space for others to be on their way.
 #[inline(always)]
-fn whole_max(ring: Ring) -> usize {
+pub(super) fn whole_max(ring: Ring) -> usize {
     ring.max_len().min(ring.region().size() / 2) as usize
 }
 

@@ -104,8 +104,7 @@ impl Reader {
     }
 
     /// Whether nobody has read in our name since this side last released. Then, and if nothing was advanced over
-    /// since,
-    /// [`reload`](Self::reload) would do nothing.
+    /// since, [`reload`](Self::reload) would do nothing.
     #[inline(always)]
     pub(crate) fn is_unmoved(&self) -> bool {
         // Relaxed: as in `attach`.

@@ -261,6 +261,12 @@ pub(crate) fn try_lock_exclusively(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
+/// Takes the shared `flock` of a file, which goes with the description; `false` if somebody has the exclusive one.
+pub(crate) fn try_lock_with_others(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) == 0 }
+}
+
 /// What is known of the file system behind a descriptor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FileSystem(u32);

@@ -116,9 +116,11 @@ pub enum Detail {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ring {
-    /// Messages written since it was made. In a byte ring whose producer was killed it can be too low.
+    /// Messages written since it was made. In a byte ring, one batch too high after a producer was
+    /// killed just then.
     pub written: u64,
-    /// Messages read since it was made. In a byte ring whose consumer was killed it can be too low.
+    /// Messages read since it was made. In a byte ring, one batch too high after a consumer was killed
+    /// just then.
     pub read: u64,
     /// Bytes written since it was made; in a byte ring with the records' headers and padding.
     pub written_bytes: u64,

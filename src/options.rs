@@ -131,7 +131,8 @@ impl<E> Options<E> {
         self
     }
 
-    /// Removes the name when the last attached process detaches or exits cleanly.
+    /// Removes the name when the last attached process drops its last handle. One that ends without doing so (by a
+    /// kill, or by [`exit`](std::process::exit)) leaves the name to [`clean`](crate::clean).
     pub fn ephemeral(mut self, yes: bool) -> Self {
         self.settings.terms.ephemeral = yes;
         self

@@ -65,7 +65,11 @@ macro_rules! half {
             /// How many records were in the ring a moment ago. The other side may have changed it since.
             pub fn len(&self) -> usize {
                 let counts = self.side.ring().header().counts();
-                counts.written.wrapping_sub(counts.read).min(self.capacity() as u64 / 8) as usize
+                // A killed side can leave its count ahead of its index. A record takes 8 bytes at least, and one
+                // is there if any byte is.
+                let held = counts.written_bytes.wrapping_sub(counts.read_bytes).min(self.capacity() as u64);
+                let records = counts.written.wrapping_sub(counts.read);
+                records.max(u64::from(held > 0)).min(held / 8) as usize
             }
 
             /// Whether the ring was empty a moment ago.

@@ -54,9 +54,10 @@ pub struct Holding {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Lane {
-    /// Records written since it was made: messages, or pieces of long ones. Too low if a sender was killed.
+    /// Records written since it was made: messages, or pieces of long ones. One too high
+    /// for each sender killed just then.
     pub written: u64,
-    /// Records read since it was made. Too low if a receiver was killed.
+    /// Records read since it was made. One too high for each receiver killed just then.
     pub read: u64,
     /// Bytes written since it was made, with the records' headers and padding.
     pub written_bytes: u64,

@@ -15,6 +15,7 @@ use super::layout::{Geometry, MAGIC, MAX_PARTICIPANTS, RETIRED_AT};
 use super::name::{Directory, Home, Location};
 use crate::error::Error;
 use crate::sys::file::{self, FileId, Stat};
+use crate::sys::socket::Fifo;
 use crate::sys::{clock, lock_page};
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -96,6 +97,23 @@ pub(super) fn unlink_this(home: &Home, id: FileId) -> Result<(), Error> {
     match file.id == id && file.remove(&place, Condition::Always)? == Removal::Done {
         true => Ok(()),
         false => Err(not_found()),
+    }
+}
+
+/// Removes the FIFOs that nobody has open. Those who have one need it also after the object has lost its name: who
+/// is attached, and has not opened it yet, finds it. The last of them to leave removes it, or `clean`.
+fn remove_fifos(place: &Location, id: FileId) {
+    for lane in [0, 1] {
+        let _ = Fifo::remove_unused(place.dir.as_fd(), &fifo_name(id, lane)); // mostly there is none
+    }
+}
+
+/// The same when somebody has left an object whose name is gone.
+pub(super) fn remove_fifos_of_nameless(home: &Home, id: FileId) {
+    if let Ok(place) = home.find()
+        && !place.is_named(id)
+    {
+        remove_fifos(&place, id);
     }
 }
 
@@ -192,10 +210,7 @@ impl Candidate {
         self.set_retired(retire, 1);
         match file::unlink_at(place.dir.as_fd(), &place.leaf) {
             Ok(()) => {
-                for lane in [0, 1] {
-                    // Mostly there is none. One that cannot be removed is left to `clean`.
-                    let _ = file::unlink_at(place.dir.as_fd(), &fifo_name(self.id, lane));
-                }
+                remove_fifos(place, self.id);
                 Ok(Removal::Done)
             }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Removal::Gone),
@@ -284,8 +299,8 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     }
     for fifo in fifos {
         if !kept.contains(&fifo) {
-            // It belongs to an object without a name: whoever has it open goes on, and nobody else can come.
-            let _ = file::unlink_at(place.dir.as_fd(), &fifo);
+            // It belongs to an object without a name. Those still attached may have it open.
+            let _ = Fifo::remove_unused(place.dir.as_fd(), &fifo);
         }
     }
     removed.sort();

@@ -106,11 +106,13 @@ impl Registry {
         clear_row(segment.row(page.index()));
         drop(page);
         drop(members);
-        if segment.geometry().flags & layout::EPHEMERAL != 0
-            && let Some(home) = &segment.home
-        {
+        let Some(home) = &segment.home else { return };
+        if segment.geometry().flags & layout::EPHEMERAL != 0 {
             // A failure leaves a name without participants behind, which `clean` removes.
             let _ = admin::remove_unused(home, segment.id, segment.geometry().participants);
+        }
+        if segment.is_retired() {
+            admin::remove_fifos_of_nameless(home, segment.id);
         }
     }
 }

@@ -152,6 +152,10 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
     if len as u64 > file_size_limit() {
         return Err(too_large());
     }
+    // Memory gives until there is none left, and then the kernel kills somebody.
+    if FileSystem::of(fd)?.is_memory() && len as u64 > all_memory() {
+        return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+    }
     // In pieces: a signal undoes the whole call, so a large one would never end under a profiler's timer.
     let (mut done, mut piece) = (0, LARGEST_PIECE);
     while done < len {
@@ -179,6 +183,19 @@ fn file_size_limit() -> u64 {
     // SAFETY: `limit` is a valid place for the answer.
     match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
         0 => limit.rlim_cur,
+        _ => u64::MAX,
+    }
+}
+
+/// The bytes of memory and swap that this machine has, free or not.
+fn all_memory() -> u64 {
+    // SAFETY: all zeroes is a valid `sysinfo`.
+    let mut info: libc::sysinfo = unsafe { core::mem::zeroed() };
+    // SAFETY: `info` is a valid place for the answer.
+    match unsafe { libc::sysinfo(&mut info) } {
+        0 => (info.totalram as u64)
+            .saturating_add(info.totalswap as u64)
+            .saturating_mul(u64::from(info.mem_unit)),
         _ => u64::MAX,
     }
 }
@@ -259,6 +276,12 @@ pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Res
 pub(crate) fn try_lock_exclusively(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no memory is involved.
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Takes the shared `flock` of a file, which goes with the description; `false` if somebody has the exclusive one.
+pub(crate) fn try_lock_with_others(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) == 0 }
 }
 
 /// What is known of the file system behind a descriptor.

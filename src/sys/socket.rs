@@ -161,6 +161,39 @@ impl Fifo {
     /// [`Error::NotRegular`] if the name means something else than a FIFO, [`Error::ForeignOwner`] and
     /// [`Error::TooPermissive`] if somebody else made it or could open it.
     pub(crate) fn open(dir: BorrowedFd<'_>, name: &CStr, mode: u32, owner: u32) -> Result<Self, Error> {
+        for _ in 0..PATIENCE {
+            let fifo = match Fifo::open_once(dir, name, mode, owner) {
+                // Removed between making and opening it.
+                Err(Error::Os { source, .. }) if source.raw_os_error() == Some(libc::ENOENT) => continue,
+                result => result?,
+            };
+            // The lock says that the FIFO is in use, for as long as it is open. Only who got it while the name still
+            // meant this FIFO shares it with those who open it later: see `remove_unused`.
+            let is_named = || Some(Stat::at(dir, name).ok()?.id() == Stat::of(&fifo.0).ok()?.id());
+            if file::try_lock_with_others(fifo.as_fd()) && is_named() == Some(true) {
+                return Ok(fifo);
+            }
+            clock::pause(50_000);
+        }
+        let source = io::ErrorKind::TimedOut.into();
+        Err(Error::Os { action: "wait for the process that is removing the FIFO of the object", source })
+    }
+
+    /// Removes the FIFO `name` if no process has it open.
+    ///
+    /// # Errors
+    /// What the operating system refuses; also if the name means something else than a FIFO.
+    pub(crate) fn remove_unused(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+        let flags = libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOFOLLOW;
+        let fd = file::open_at(dir, name, flags, 0)?;
+        if Stat::of(&fd)?.special() != Some("a FIFO") || !file::try_lock_exclusively(fd.as_fd()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Who opens it now does not get its lock until we are done, and then finds the name gone.
+        if Stat::at(dir, name)?.id() == Stat::of(&fd)?.id() { file::unlink_at(dir, name) } else { Ok(()) }
+    }
+
+    fn open_once(dir: BorrowedFd<'_>, name: &CStr, mode: u32, owner: u32) -> Result<Self, Error> {
         let failed = |source| Error::Os { action: "open the FIFO of the object", source };
         // SAFETY: `name` is a C string and outlives the call.
         let made = unsafe { libc::mkfifoat(dir.as_raw_fd(), name.as_ptr(), 0o600) } == 0;
@@ -225,6 +258,9 @@ impl Fifo {
         got == 1 && self.is_there()
     }
 }
+
+/// Looks, 50 µs apart, for the end of a removal of a few system calls.
+const PATIENCE: u32 = 100;
 
 impl AsFd for Fifo {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 /// The FIFOs beside a named pipe, each opened when first needed. An anonymous pipe has its sockets.
 #[derive(Debug, Default)]
 pub(super) struct Fifos {
-    lanes: [OnceLock<Option<Fifo>>; 2],
+    lanes: [OnceLock<Fifo>; 2],
 }
 
 /// The descriptor through which a lane's receivers are told.
@@ -95,7 +95,13 @@ impl Connection {
 impl<'a> Rope<'a> {
     fn fifo(&self) -> Option<&'a Fifo> {
         let Rope { connection, lane } = *self;
-        connection.fifos.lanes[lane].get_or_init(|| connection.segment().fifo(lane).ok()).as_ref()
+        let place = &connection.fifos.lanes[lane];
+        if let Some(fifo) = place.get() {
+            return Some(fifo);
+        }
+        // A failure is not remembered: descriptors that ran out come back.
+        let fifo = connection.segment().fifo(lane).ok()?;
+        Some(place.get_or_init(|| fifo))
     }
 }
 

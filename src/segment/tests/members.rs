@@ -378,17 +378,50 @@ fn clean_keeps_the_fifos_of_what_it_keeps() {
     let mine = create(&place.name("mine"));
     let foreign = create(&place.name("other-version"));
     let gone = create(&place.name("gone"));
-    let fifos: Vec<_> = [&mine, &foreign, &gone].map(|segment| segment.fifo(0).unwrap()).into();
+    let mut fifos: Vec<_> = [&mine, &foreign, &gone].map(|segment| segment.fifo(0).unwrap()).into();
     scribble(&place.name("other-version"), 12, &9u32.to_ne_bytes());
     let names: Vec<_> = place.files().into_iter().filter(|name| name.starts_with(".bell-")).collect();
     assert_eq!(names.len(), 3);
     std::fs::remove_file(place.name("gone")).unwrap();
     drop(foreign);
+    let left = || place.files().into_iter().filter(|name| name.starts_with(".bell-")).count();
     assert_eq!(clean(&place), [""; 0]);
-    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 2);
-    mine.unlink().unwrap();
-    assert_eq!(place.files().into_iter().filter(|name| name.starts_with(".bell-")).count(), 1);
+    assert_eq!(left(), 3, "all are open");
+    fifos.remove(2);
+    // A child that another test forks meanwhile has them open, too, until it ends.
+    let watchdog = std::time::Instant::now();
+    while left() == 3 {
+        assert_eq!(clean(&place), [""; 0]);
+        assert!(watchdog.elapsed().as_secs() < 60, "the FIFO of what has no name stays");
+    }
+    assert_eq!(left(), 2);
     drop(fifos);
+    mine.unlink().unwrap();
+    drop((mine, gone));
+    while left() == 2 {
+        assert_eq!(clean(&place), [""; 0]);
+        assert!(watchdog.elapsed().as_secs() < 60, "the FIFO of what lost its name stays");
+    }
+    assert_eq!(left(), 1);
+}
+
+#[test]
+fn a_fifo_can_be_opened_while_others_clean_up() {
+    let place = Place::new();
+    let segment = create(&place.name("nameless"));
+    segment.unlink().unwrap();
+    let done = crate::sync::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while done.load(Ordering::Relaxed) == 0 {
+                clean(&place);
+            }
+        });
+        // Each is closed at once, so that it is always about to be removed.
+        let opened = (0..2000).try_for_each(|_| segment.fifo(0).map(drop));
+        done.store(1, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }
 
 #[test]

@@ -106,7 +106,16 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         let mut sender = Sender::new(args, &connection, &count);
-        let outcome = sender.send_all(input, framing).and_then(|()| sender.drain());
+        let outcome = match sender.send_all(input, framing) {
+            Ok(()) => sender.drain(),
+            Err(Stop::Ring(failure)) => Err(failure),
+            Err(Stop::Input(failure)) => {
+                // What could be read is received like any stream, and whoever receives it must learn that it is
+                // cut off, also one who has yet to come.
+                note(&args.name, "the input failed; waiting until all before that is received");
+                sender.drain().and(Err(failure))
+            }
+        };
         drop(monitor);
         outcome
     });
@@ -197,6 +206,21 @@ pub(crate) fn footprint(len: usize) -> u64 {
     8 + (len as u64).next_multiple_of(8)
 }
 
+/// Why sending stopped before the end.
+#[derive(Debug)]
+enum Stop {
+    /// The input could not be read or cut. All before has been sent.
+    Input(Failure),
+    /// Nothing more can be sent.
+    Ring(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Ring(failure)
+    }
+}
+
 /// One sending side at work.
 struct Sender<'a> {
     name: &'a str,
@@ -213,7 +237,7 @@ impl<'a> Sender<'a> {
         Sender { name: &args.name, connection, count, ledger, patience: args.wait }
     }
 
-    fn send_all(&mut self, input: Input, framing: Framing) -> Result<(), Failure> {
+    fn send_all(&mut self, input: Input, framing: Framing) -> Result<(), Stop> {
         match framing {
             // Messages are read to where they are sent from. Where reading may wait this will not do: nobody else
             // can send meanwhile.
@@ -238,7 +262,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn send_in_place(&mut self, mut file: File, len: usize) -> Result<(), Failure> {
+    fn send_in_place(&mut self, mut file: File, len: usize) -> Result<(), Stop> {
         loop {
             let mut message = match self.connection.reserve(len) {
                 Ok(message) => message,
@@ -247,7 +271,7 @@ impl<'a> Sender<'a> {
                     continue;
                 }
             };
-            let got = fill(&mut file, &mut message).map_err(unreadable)?;
+            let got = fill(&mut file, &mut message).map_err(|error| Stop::Input(unreadable(error)))?;
             if got > 0 {
                 message.commit_len(got);
                 self.sent(got);
@@ -355,12 +379,12 @@ fn pump(
     framing: Framing,
     limit: usize,
     mut send: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<(), Stop> {
     let mut splitter = Splitter::new(input, framing, limit);
     let mut message = Vec::new();
     while splitter.next(&mut message).map_err(|error| match error {
-        FrameError::Read(error) => unreadable(error),
-        bad => Failure::Runtime(bad.to_string()),
+        FrameError::Read(error) => Stop::Input(unreadable(error)),
+        bad => Stop::Input(Failure::Runtime(bad.to_string())),
     })? {
         send(&message)?;
     }
@@ -402,8 +426,8 @@ mod tests {
             Ok(())
         });
         assert_eq!(got, [b"a"]);
-        let text = failure.unwrap_err().to_string();
-        assert_eq!(text, "the input ends inside message 2: 1 of 2 bytes");
+        let Err(Stop::Input(failure)) = failure else { panic!("{failure:?}") };
+        assert_eq!(failure.to_string(), "the input ends inside message 2: 1 of 2 bytes");
     }
 
     #[test]
@@ -413,7 +437,8 @@ mod tests {
             left -= 1;
             if left == 0 { Err(Failure::Runtime("closed".into())) } else { Ok(()) }
         });
-        assert_eq!((failure.unwrap_err().to_string().as_str(), left), ("closed", 0));
+        let Err(Stop::Ring(failure)) = failure else { panic!("{failure:?}") };
+        assert_eq!((failure.to_string().as_str(), left), ("closed", 0));
     }
 
     #[test]
@@ -424,7 +449,8 @@ mod tests {
                 Err(io::Error::other("worn out"))
             }
         }
-        let failure = pump(Broken, Framing::Lines, 9, |_| Ok(())).unwrap_err();
+        let failure = pump(Broken, Framing::Lines, 9, |_| Ok(()));
+        let Err(Stop::Input(failure)) = failure else { panic!("{failure:?}") };
         assert_eq!(failure.to_string(), "cannot read the input: worn out");
     }
 

@@ -60,7 +60,8 @@ pub(crate) struct Header {
 struct Side {
     /// Its index.
     position: AtomicU64,
-    /// How many records it has done, for onlookers only. A killed owner may leave it one batch short.
+    /// How many records it has done, for onlookers only. A killed owner may leave it one batch
+    /// ahead of its index.
     records: AtomicU64,
 }
 

@@ -154,3 +154,13 @@ impl From<ReadError> for RecvError {
 }
 
 pub(super) const FORKED: &str = "the handle belongs to the parent process: open the object anew after a fork";
+
+impl From<PopError> for RecvError {
+    fn from(error: PopError) -> Self {
+        match error {
+            PopError::Empty => RecvError::Empty,
+            PopError::Forked => RecvError::Forked,
+            PopError::Corrupt(corrupt) => RecvError::Corrupt(corrupt),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::ring::bytes::Record;
 use core::fmt;
 use core::ops::Deref;
 
-/// A message received without copying; see [`Connection::recv_ref`]. In a process forked meanwhile it is empty if
+/// A message received without copying; see [`Connection::recv_ref`](crate::Connection::recv_ref). In a process forked meanwhile it is empty if
 /// it was not a copy.
 pub struct Message<'a> {
     content: Content<'a>,

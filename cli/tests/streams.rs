@@ -404,13 +404,13 @@ fn signals_end_and_leave_no_name() {
             // An input that does not end.
             command.stdin(Stdio::piped());
             // The tests themselves may have been started in the background, or by nohup.
-            // SAFETY: the closure makes one system call a signal, which is allowed after a fork.
-            unsafe {
-                command.pre_exec(move || {
-                    libc::signal(signal, libc::SIG_DFL);
-                    Ok(())
-                })
+            let by_default = move || {
+                // SAFETY: no handler is involved, and the call is allowed after a fork.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+                Ok(())
             };
+            // SAFETY: the closure makes that one system call.
+            unsafe { command.pre_exec(by_default) };
             let running = Running::of(command);
             place.await_stat("x", |_| true);
             // The name is there before the signals are waited for, but after they are held back.

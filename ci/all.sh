@@ -17,4 +17,5 @@ run lint.sh
 run asm.sh
 run stress.sh 10
 run shell.sh
+run large.sh
 echo "all checks passed in $SECONDS s"

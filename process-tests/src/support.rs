@@ -20,7 +20,7 @@ pub struct Test {
     name: &'static str,
     program: &'static str,
     pids: Arc<Mutex<BTreeMap<u32, ()>>>,
-    files: Mutex<Vec<String>>,
+    places: Mutex<Vec<String>>,
     _done: Sender<()>,
 }
 
@@ -51,16 +51,17 @@ impl Test {
                 std::process::abort();
             }
         });
-        Test { name, program, pids, files: Mutex::default(), _done: done }
+        Test { name, program, pids, places: Mutex::default(), _done: done }
     }
 
-    /// An absolute path that nobody else uses, removed at the end.
+    /// An absolute path that nobody else uses, in a directory that is removed at the end with all that is in it.
     pub fn path(&self, what: &str) -> String {
-        let mut files = locked(&self.files);
-        let path =
-            format!("/dev/shm/ringway-test-{}-{}-{what}-{}", std::process::id(), self.name, files.len());
-        files.push(path.clone());
-        path
+        let mut places = locked(&self.places);
+        let place =
+            format!("/dev/shm/ringway-test-{}-{}-{what}-{}", std::process::id(), self.name, places.len());
+        std::fs::create_dir(&place).expect("a directory of our own");
+        places.push(place.clone());
+        place + "/object"
     }
 
     /// A command that starts the helper program, with these words as its arguments.
@@ -90,10 +91,8 @@ impl Test {
 
 impl Drop for Test {
     fn drop(&mut self) {
-        for path in locked(&self.files).iter() {
-            if std::fs::remove_file(path).is_err() {
-                let _ = std::fs::remove_dir_all(path);
-            }
+        for place in locked(&self.places).iter() {
+            let _ = std::fs::remove_dir_all(place);
         }
     }
 }

@@ -55,6 +55,9 @@ impl Test {
     }
 
     /// An absolute path that nobody else uses, in a directory that is removed at the end with all that is in it.
+    ///
+    /// # Panics
+    /// If the directory cannot be made.
     pub fn path(&self, what: &str) -> String {
         let mut places = locked(&self.places);
         let place =

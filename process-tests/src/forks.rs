@@ -160,10 +160,11 @@ fn figures(path: &str) -> (u64, u64, Holder, Holder) {
     (ring.written, ring.read, ring.producer.holder, ring.consumer.holder)
 }
 
-struct Forked(libc::pid_t);
+/// A child made by [`fork`].
+pub(crate) struct Forked(libc::pid_t);
 
 impl Forked {
-    fn succeeded(self) {
+    pub(crate) fn succeeded(self) {
         let mut status = 0;
         // SAFETY: `status` is a valid place for the answer.
         let got = unsafe { libc::waitpid(self.0, &mut status, 0) };
@@ -172,7 +173,7 @@ impl Forked {
 }
 
 /// Runs `scenario` in a forked child, which drops nothing that it inherited.
-fn fork(scenario: impl FnOnce()) -> Forked {
+pub(crate) fn fork(scenario: impl FnOnce()) -> Forked {
     // SAFETY: this process has one thread, so the child may do anything.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);

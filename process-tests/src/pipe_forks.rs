@@ -2,6 +2,7 @@
 //!
 //! Played in a process with one thread, because `fork` in a process with several is a trap of its own.
 
+use crate::forks::fork;
 use process_tests::parcel;
 use ringway::{Deadline, End, Pipe, RecvError, SendError, Wait};
 use std::time::Duration;
@@ -130,28 +131,4 @@ fn named(path: &str) {
 fn unsafe_copy<T>(value: &T) -> T {
     // SAFETY: only called in children, which end by `_exit` and use the original no more.
     unsafe { core::ptr::read(value) }
-}
-
-struct Forked(libc::pid_t);
-
-impl Forked {
-    fn succeeded(self) {
-        let mut status = 0;
-        // SAFETY: `status` is a valid place for the answer.
-        let got = unsafe { libc::waitpid(self.0, &mut status, 0) };
-        assert_eq!((got, status), (self.0, 0), "the child failed");
-    }
-}
-
-/// Runs `scenario` in a forked child, which drops nothing that it inherited.
-fn fork(scenario: impl FnOnce()) -> Forked {
-    // SAFETY: this process has one thread, so the child may do anything.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0);
-    if child == 0 {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scenario));
-        // SAFETY: ends the child.
-        unsafe { libc::_exit(i32::from(outcome.is_err())) };
-    }
-    Forked(child)
 }

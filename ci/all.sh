@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 run() {
     local began=$SECONDS
     echo "=== ci/$*"
-    "./$1" "${@:2}"
+    "./$1" "${@:2}" || { echo "=== ci/$* failed with exit code $? after $((SECONDS - began)) s" >&2; exit 1; }
     echo "=== ci/$* took $((SECONDS - began)) s"
 }
 

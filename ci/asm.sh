@@ -27,7 +27,7 @@ symbol_at() {
     entry=$(printf '%016x' "0x$1")
     address=$(awk -v at="$entry" '$1 == at { print $2 }' <<<"$relocations")
     address=$(printf '%016x' "0x${address:-$1}")
-    awk -v at="$address" '$1 == at && $2 ~ /[tT]/ { print $3; exit }' <<<"$symbols"
+    awk -v at="$address" '$1 == at && $2 ~ /[tT]/ && !found++ { print $3 }' <<<"$symbols"
 }
 
 # check SYMBOL ALLOWED: the function's code is clean, and so is that of all it calls, except for functions that
@@ -38,8 +38,9 @@ check() {
     seen[$symbol]=1
     name=$(c++filt "$symbol")
     [[ ! $name =~ $allowed ]] || return 0
+    # Read to its end: a reader that leaves early would kill objdump, and with it this script.
     code=$(objdump -d --no-show-raw-insn "$binary" --disassemble="$symbol" |
-        awk -v start="<$symbol>:" '$2 == start { on = 1; next } on && /^ / { print } on && !NF { exit }')
+        awk -v start="<$symbol>:" '$2 == start { on = 1; next } !NF { on = 0 } on && /^ / { print }')
     count=$(grep -c . <<<"$code" || true)
     ((count >= 10)) || fail "$name: not found, or of $count instructions only"
     bad=$(grep -E $'\t(lock|mfence|lfence|sfence|syscall|sysenter|int |cpuid)|\txchg[a-z]* .*\(' <<<"$code" || true)

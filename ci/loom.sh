@@ -12,7 +12,7 @@ if [ ! -e patched/loom/.patched ]; then
     mkdir "$scratch/src"
     : > "$scratch/src/lib.rs"
     printf '[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2024"\n[dependencies]\nloom = "=0.7.2"\n' > "$scratch/Cargo.toml"
-    manifest=$(cd "$scratch" && cargo metadata --format-version 1 | grep -o '"manifest_path":"[^"]*/loom-0\.7\.2/Cargo\.toml"' | head -n 1 | cut -d'"' -f4)
+    manifest=$(cd "$scratch" && cargo metadata --format-version 1 | grep -o '"manifest_path":"[^"]*/loom-0\.7\.2/Cargo\.toml"' | cut -d'"' -f4)
     cp -r "$(dirname "$manifest")" patched/loom
     (cd patched/loom && patch -p1 < ../../loom-0.7.2-dpor.patch && touch .patched)
 fi

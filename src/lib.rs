@@ -49,6 +49,8 @@ mod channel;
 mod error;
 mod handover;
 pub mod inspect;
+#[cfg(ringway_instruments)]
+pub mod instruments;
 mod lock;
 mod options;
 mod ring;

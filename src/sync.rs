@@ -9,7 +9,8 @@
 //! - [`mutated!`] names a step of an algorithm that a test can leave out or do wrongly. In the product it is
 //!   the constant `false`.
 //!
-//! `loom-tests` refuses a site that no mutant has killed.
+//! `loom-tests` refuses a site that no mutant has killed. With `--cfg ringway_instruments` the steps can be broken
+//! in real processes too, and each access to shared memory is a place to hold them up: see `src/instruments.rs`.
 
 #![allow(clippy::disallowed_types, reason = "this is the file the ban points to")]
 #![cfg_attr(loom, allow(dead_code))]
@@ -36,12 +37,14 @@ macro_rules! atomic {
 
             #[inline(always)]
             pub(crate) fn load(&self, order: Ordering) -> $value {
+                access();
                 self.0.load(order)
             }
 
             #[inline(always)]
             #[allow(dead_code, reason = "not every kind of atomic is stored to")]
             pub(crate) fn store(&self, value: $value, order: Ordering) {
+                access();
                 self.0.store(value, order);
             }
 
@@ -53,6 +56,7 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
+                access();
                 self.0.compare_exchange(seen, new, success, failure)
             }
         }
@@ -70,11 +74,13 @@ atomic!(AtomicPtr<T>, core::sync::atomic::AtomicPtr<T>, *mut T);
 impl AtomicU32 {
     #[inline(always)]
     pub(crate) fn fetch_or(&self, value: u32, order: Ordering) -> u32 {
+        access();
         self.0.fetch_or(value, order)
     }
 
     #[inline(always)]
     pub(crate) fn fetch_and(&self, value: u32, order: Ordering) -> u32 {
+        access();
         self.0.fetch_and(value, order)
     }
 
@@ -89,6 +95,7 @@ impl AtomicU32 {
 impl AtomicU64 {
     #[inline(always)]
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        access();
         self.0.fetch_add(value, order)
     }
 }
@@ -101,11 +108,18 @@ macro_rules! order {
     };
 }
 
-/// A step that a loom test can break by name; see the module's introduction.
-#[cfg(not(loom))]
+/// A step that a test can break by name; see the module's introduction.
+#[cfg(not(any(loom, ringway_instruments)))]
 macro_rules! mutated {
     ($site:literal) => {
         false
+    };
+}
+
+#[cfg(ringway_instruments)]
+macro_rules! mutated {
+    ($site:literal) => {
+        $crate::instruments::is_planted($site)
     };
 }
 
@@ -124,6 +138,14 @@ macro_rules! mutated {
 }
 
 pub(crate) use {mutated, order};
+
+/// A crash point: called before every access to shared memory. Nothing, unless the instruments are built in; then
+/// they may hold the process up here, to be killed or overtaken.
+#[inline(always)]
+pub(crate) fn access() {
+    #[cfg(ringway_instruments)]
+    crate::instruments::access();
+}
 
 /// One hint to the processor, or to loom's scheduler, that the caller is spinning.
 #[inline]
@@ -277,6 +299,7 @@ impl<T: Copy> Slot<T> {
     /// breaks that rule can make the value arbitrary, so any bit pattern must be a valid `T`.
     #[inline]
     pub(crate) unsafe fn read(&self) -> T {
+        access();
         #[cfg(not(loom))]
         {
             // SAFETY: aligned and in bounds as part of the ring's slots; volatile, because another process may
@@ -296,6 +319,7 @@ impl<T: Copy> Slot<T> {
     /// By the ring's indices the slot is the caller's alone.
     #[inline]
     pub(crate) unsafe fn write(&self, value: T) {
+        access();
         #[cfg(not(loom))]
         // SAFETY: aligned and in bounds as part of the ring's slots, and the caller's alone.
         unsafe {

@@ -26,6 +26,7 @@ struct Loose<T>(T);
 /// either, or reads the latter; the two do not overlap.
 #[inline]
 pub(super) unsafe fn contended(src: *const u8, dst: *mut u8, len: usize) {
+    crate::sync::access();
     if len > INLINE_MAX {
         // SAFETY: the caller's promise, passed on.
         return unsafe { large(src, dst, len) };

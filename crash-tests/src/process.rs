@@ -67,6 +67,30 @@ impl Process {
         }
     }
 
+    /// Stops it, in its sleep for one.
+    pub fn stop(&self) {
+        // SAFETY: no memory is involved; the child has not been reaped, so the number is its own.
+        unsafe { libc::kill(self.pid, libc::SIGSTOP) };
+        while !matches!(state_of(self.pid), 'T' | 'Z') {
+            give_way();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        // SAFETY: as in `stop`.
+        unsafe { libc::kill(self.pid, libc::SIGCONT) };
+    }
+
+    /// Lets it go on until it sleeps again, or ends.
+    pub fn go_on_for_a_while(&self) {
+        self.go_on();
+        while !matches!(state_of(self.pid), 'S' | 'Z') {
+            give_way();
+        }
+        self.stop();
+    }
+
     /// Waits for its end, and its result.
     ///
     /// # Panics

@@ -7,6 +7,8 @@ use std::fmt;
 pub struct Scenario {
     name: String,
     play: Box<dyn Fn(&mut Stage)>,
+    in_company: bool,
+    has_short_cut: bool,
 }
 
 /// How the victim died.
@@ -39,7 +41,7 @@ impl Scenario {
             let (state, death) = stage.kill(state, &victim, None::<&fn(&mut S)>);
             stage.survived(survivor(state, death));
         };
-        Scenario { name: name.into(), play: Box::new(play) }
+        Scenario { name: name.into(), play: Box::new(play), in_company: false, has_short_cut: false }
     }
 
     /// A scenario whose operation falls asleep: `partner` then does what it waits for, in the process of `setup`. It
@@ -56,7 +58,31 @@ impl Scenario {
             let (state, death) = stage.kill(state, &victim, Some(&partner));
             stage.survived(survivor(state, death));
         };
-        Scenario { name: name.into(), play: Box::new(play) }
+        Scenario { name: name.into(), play: Box::new(play), in_company: false, has_short_cut: false }
+    }
+
+    /// Says that other processes work beside the victim, so that it does not meet the same instructions each time:
+    /// that a later one has more effect is not demanded.
+    #[must_use]
+    pub fn in_company(mut self) -> Self {
+        self.in_company = true;
+        self
+    }
+
+    /// Says that the operation has a short cut that is open for a moment only: the shortest of many recordings is
+    /// the one that counts.
+    #[must_use]
+    pub fn with_a_short_cut(mut self) -> Self {
+        self.has_short_cut = true;
+        self
+    }
+
+    pub(crate) fn has_short_cut(&self) -> bool {
+        self.has_short_cut
+    }
+
+    pub(crate) fn is_in_company(&self) -> bool {
+        self.in_company
     }
 
     /// `subject/operation`.

@@ -40,13 +40,14 @@ impl Symbols {
         let inside = address - first.map_or(0, |first| first.range.start);
         let inside_as_text = format!("{inside:#x}");
         let lines = run("addr2line", &["-e", &file.path, "-fiC", &inside_as_text]);
-        let mut place = String::new();
         let lines: Vec<_> = lines.lines().collect();
-        for frame in lines.chunks_exact(2).filter(|frame| frame[0] != "??") {
+        let frames = lines.chunks_exact(2).filter(|frame| frame[0] != "??").map(|frame| {
             let line = frame[1].rsplit_once(" (").map_or(frame[1], |(line, _)| line);
             let line = line.rsplit_once("/src/").map_or(line, |(_, line)| line);
-            place += &format!(" in {} ({line})", frame[0]);
-        }
+            format!(" in {} ({line})", without_generics(frame[0]))
+        });
+        // The innermost say enough; the outermost are the scenario's.
+        let mut place: String = frames.take(FRAMES).collect();
         if place.is_empty() {
             place = format!(" in {}", file.path);
         }
@@ -57,6 +58,21 @@ impl Symbols {
         let text = listing.lines().find_map(|line| line.trim().strip_prefix(&wanted)).map(str::trim);
         format!("{address:#x}{place}: {}", text.unwrap_or("(no text)").replace('\t', " "))
     }
+}
+
+/// How many functions that were built into each other are told.
+const FRAMES: usize = 3;
+
+/// A function's name without what is in angle brackets.
+fn without_generics(name: &str) -> String {
+    let mut depth = 0;
+    let keep = |&letter: &char| {
+        depth += i32::from(letter == '<');
+        let outside = depth == 0;
+        depth -= i32::from(letter == '>');
+        outside
+    };
+    name.chars().filter(keep).collect()
 }
 
 impl Mapped {

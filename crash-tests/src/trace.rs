@@ -35,6 +35,13 @@ pub(crate) struct Way {
     pub(crate) asleep: bool,
 }
 
+impl Way {
+    /// To where the address is met first, whatever happens before.
+    pub(crate) fn to_first(position: Position) -> Self {
+        Way { anchor: Some((position.address, 1)), steps: 0, asleep: position.asleep }
+    }
+}
+
 /// The positions of an operation in the order in which they are met: the first is before its first instruction, the
 /// last behind its last one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::process::{elsewhere, patience};
 use crate::scenario::Death;
 use process_tests::parcel;
-use ringway::{Connection, Deadline, Pipe, RecvError, SendError, Wait};
+use ringway::{Connection, Deadline, Pipe, RecvError, SendError, Wait, inspect};
 
 /// Both ends, in the process of the survivor. Eight [`SHORT`] messages fill it.
 pub(super) struct Line {
@@ -28,6 +28,14 @@ pub(super) fn message(number: u64) -> Vec<u8> {
 
 pub(super) fn send(tx: &Connection, number: u64) {
     tx.send_timeout(&message(number), patience()).unwrap();
+}
+
+/// What an onlooker sees of the direction that `end` receives from.
+pub(super) fn look(end: &Connection) -> inspect::Lane {
+    match inspect::stat_fd(end.memory()).unwrap().detail {
+        inspect::Detail::Pipe(pipe) => pipe.forth,
+        other => panic!("no pipe: {other:?}"),
+    }
 }
 
 /// The number of the next message, which must be whole.
@@ -177,18 +185,23 @@ impl Line {
 
     /// It is empty, takes as much as a new one, and another process can use both ends.
     pub(super) fn must_be_as_good_as_new(&self) {
-        let mut sent = 0;
-        while self.tx.try_send(&message(sent)).is_ok() {
-            sent += 1;
-        }
-        assert_eq!(sent as usize, SIZE / (SHORT + 8), "not all of the pipe can be used");
-        (0..sent).for_each(|number| assert_eq!(recv(&self.rx), number));
+        self.is_as_large_as_ever();
         elsewhere(|| {
             send(&self.tx, SENTINEL + 1);
             assert_eq!(recv(&self.rx), SENTINEL + 1);
             Vec::new()
         });
         assert!(matches!(self.rx.try_recv(), Err(RecvError::Empty)), "it is not empty");
+    }
+
+    /// It is empty, and takes as much as a new one.
+    pub(super) fn is_as_large_as_ever(&self) {
+        let mut sent = 0;
+        while self.tx.try_send(&message(sent)).is_ok() {
+            sent += 1;
+        }
+        assert_eq!(sent as usize, SIZE / (SHORT + 8), "not all of the pipe can be used");
+        (0..sent).for_each(|number| assert_eq!(recv(&self.rx), number));
     }
 }
 

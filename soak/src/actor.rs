@@ -1,8 +1,8 @@
 //! A process of a scenario: what it does to the library, and what it notes about it.
 
 use crate::board::{
-    BEGUN, BLOCK, Board, COUNT, Call, IDS, LANES, NOT_SENT, Phase, READ, Repair, Risk, SENT, SLOTS, Slot, WRITE,
-    in_this_order,
+    BEGUN, BLOCK, Board, COUNT, Call, IDS, LANES, NOT_SENT, Phase, READ, Repair, Risk, SENT, SLOTS, Slot,
+    WRITE, in_this_order,
 };
 use crate::message::{self, Sizes};
 use crate::plan::Plan;
@@ -22,6 +22,8 @@ pub(crate) enum Side {
     /// Where lane 0 ends.
     Second,
 }
+
+pub(crate) const SIDES: [Side; 2] = [Side::First, Side::Second];
 
 impl Side {
     pub(crate) fn bit(self) -> u32 {
@@ -293,8 +295,12 @@ impl Actor {
         let owner = if at < board.ids() { board.owners[at / BLOCK].load(READ) } else { 0 };
         match (owner, board.sent.get(at).map(|state| state.load(READ))) {
             (1.., Some(BEGUN | SENT)) => {}
-            (1.., Some(NOT_SENT)) => return Err(format!("message {id:#x} came although its sender was refused")),
-            (_, state) => return Err(format!("message {id:#x} came although nobody sent it ({owner}, {state:?})")),
+            (1.., Some(NOT_SENT)) => {
+                return Err(format!("message {id:#x} came although its sender was refused"));
+            }
+            (_, state) => {
+                return Err(format!("message {id:#x} came although nobody sent it ({owner}, {state:?})"));
+            }
         }
         let last = &mut self.order[lane][usize::from(owner).min(SLOTS)];
         if id < *last {

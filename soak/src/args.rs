@@ -74,7 +74,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Order, St
             "--scenario" => {
                 let name = value()?;
                 let found = scenarios::ALL.iter().position(|scenario| scenario.name() == name);
-                args.scenarios.push(found.ok_or_else(|| format!("there is no scenario {name:?}; see --list"))?);
+                args.scenarios
+                    .push(found.ok_or_else(|| format!("there is no scenario {name:?}; see --list"))?);
             }
             "--keep-going" => args.keep_going = true,
             "--verbose" | "-v" => args.verbose = true,

@@ -65,7 +65,9 @@ pub(crate) fn audit(sheet: &Sheet, stakes: &[Stake], is_in_order: bool) -> Accou
             }
         } else if count > 1 + again.get(&id).copied().unwrap_or_default() {
             let owner = sheet.owners[id as usize / BLOCK].load(READ);
-            account.faults.push(format!("duplicate: message {id:#x} of process {} came {count} times", owner - 1));
+            account
+                .faults
+                .push(format!("duplicate: message {id:#x} of process {} came {count} times", owner - 1));
         } else if count > 0 && state != SENT && state != BEGUN {
             account.faults.push(format!("message {id:#x} came although its sender was refused"));
         }

@@ -3,12 +3,10 @@
 
 use crate::actor::Side;
 use crate::audit::{Stake, audit};
-use crate::board::{
-    Board, COUNT, IDS, Phase, READ, REPAIRS, Repair, Risk, SLOTS, TRAPPED, WRITE,
-};
+use crate::board::{Board, COUNT, IDS, Phase, READ, REPAIRS, Repair, Risk, SLOTS, TRAPPED, WRITE};
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::scenarios::{Part, Props, Scenario};
+use crate::scenarios::{self, Part, Props, Scenario};
 use crate::tally::Tally;
 use crate::watch::{HANG, Watch};
 use crate::worker::Who;
@@ -22,8 +20,7 @@ use std::process::{Child, ExitStatus};
 const MILLI: u64 = 1_000_000;
 
 /// The slot of the judge.
-const JUDGE: usize = SLOTS - 1;
-const JUDGES_PART: Part = Part { name: "judge", only_sends: false, drains: false };
+const JUDGES_SLOT: usize = SLOTS - 1;
 
 /// A member.
 struct Player {
@@ -125,9 +122,7 @@ impl Episode {
         let plan = Plan { scenario: scenario.name().to_owned(), seed, dir };
         let board = Board::create(&home.join("board"))?;
         let props = scenario.props(&plan).map_err(io::Error::other)?;
-        let held = [Side::First, Side::Second].iter().zip(&props.ends);
-        let held = held.filter(|(_, end)| end.is_some()).fold(0, |bits, (side, _)| bits | side.bit());
-        board.held_by_supervisor.store(held, WRITE);
+        board.held_by_supervisor.store(props.bits(), WRITE);
         let cast = scenario.cast(&plan);
         assert!(cast.len() < SLOTS, "{}: too many take part", scenario.name());
         let now = sys::now();
@@ -154,7 +149,7 @@ impl Episode {
             run_until: now + house.run_millis * MILLI,
             pace,
             next_blow: now + pace * MILLI,
-            watch: Watch::default(),
+            watch: Watch::new(now),
             stakes: Vec::new(),
             died_attached: 0,
             plan,
@@ -206,13 +201,13 @@ impl Episode {
             board: self.home.join("board"),
             plan: self.plan.clone(),
             slot: player.slot,
-            part: (player.slot != JUDGE).then_some(at),
+            part: (player.slot != JUDGES_SLOT).then_some(at),
             incarnation: player.incarnation,
             plant: self.plant.clone(),
         };
         self.board.slots[player.slot].incarnation.store(player.incarnation, WRITE);
         let mut command = who.command(&self.program);
-        self.props.give(&mut command).map_err(io::Error::other)?;
+        self.props.give(&mut command, player.part.ends).map_err(io::Error::other)?;
         player.child = Some(command.spawn()?);
         Ok(())
     }
@@ -257,7 +252,9 @@ impl Episode {
         } else if self.stage == Stage::Run {
             self.tally.exits += 1;
         }
-        for word in [&slot.leave, &slot.call, &slot.wants, &slot.inside, &slot.trap, &slot.risk, &slot.attached] {
+        for word in
+            [&slot.leave, &slot.call, &slot.wants, &slot.inside, &slot.trap, &slot.risk, &slot.attached]
+        {
             word.store(0, WRITE);
         }
         slot.holding.store(0, WRITE);
@@ -270,7 +267,7 @@ impl Episode {
         if comes_again {
             player.due = Some(now + self.random.below(20 * MILLI));
         }
-        if self.stage == Stage::Judge && player.slot == JUDGE && left_by_itself {
+        if self.stage == Stage::Judge && player.slot == JUDGES_SLOT && left_by_itself {
             self.finish();
         }
     }
@@ -278,8 +275,7 @@ impl Episode {
     // ---- blows
 
     fn strike(&mut self, now: u64) {
-        let free = |player: &Player| player.child.is_some() && player.fate == Fate::Nothing;
-        let victims: Vec<usize> = (0..self.players.len()).filter(|&at| free(&self.players[at])).collect();
+        let victims: Vec<usize> = (0..self.players.len()).filter(|&at| self.is_free(at)).collect();
         if victims.is_empty() {
             return;
         }
@@ -290,9 +286,7 @@ impl Episode {
             0 => {
                 // Few accesses for what ends a call or begins one, many for the middle of something long.
                 let bound = [4, 30, 300][self.random.below(3) as usize];
-                let accesses = self.random.between(1, bound) as u32;
-                self.board.slots[self.players[at].slot].trap.store(accesses, WRITE);
-                self.players[at].fate = Fate::Trapping(now + 100 * MILLI, then);
+                self.set_trap(at, bound, then, now);
             }
             1 => self.kill(at),
             2 => self.stop(at, then, now),
@@ -309,6 +303,29 @@ impl Episode {
                 }
             }
         }
+    }
+
+    /// Somebody died in the middle of something, and another is about to find out: that one is held up in turn, or
+    /// killed, while the rest finds out too.
+    fn meet_the_repairer(&mut self, now: u64) {
+        let others: Vec<usize> = (0..self.players.len()).filter(|&at| self.is_free(at)).collect();
+        if others.is_empty() || !widen::AVAILABLE || self.random.one_in(3) {
+            return;
+        }
+        let at = others[self.random.below(others.len() as u64) as usize];
+        let then = if self.random.one_in(3) { Then::Kill } else { Then::GoOn };
+        self.set_trap(at, 40, then, now);
+    }
+
+    /// Has a member held at one of its next `bound` accesses.
+    fn set_trap(&mut self, at: usize, bound: u64, then: Then, now: u64) {
+        let accesses = self.random.between(1, bound) as u32;
+        self.board.slots[self.players[at].slot].trap.store(accesses, WRITE);
+        self.players[at].fate = Fate::Trapping(now + 100 * MILLI, then);
+    }
+
+    fn is_free(&self, at: usize) -> bool {
+        self.players[at].child.is_some() && self.players[at].fate == Fate::Nothing
     }
 
     fn go_on_with_fates(&mut self, now: u64) {
@@ -338,6 +355,7 @@ impl Episode {
                     if then == Then::Kill {
                         self.look_what_it_holds(at);
                         self.kill(at);
+                        self.meet_the_repairer(now);
                     } else if self.random.one_in(3) {
                         // From one kind of standstill into the other, and killed there or not.
                         let then = if self.random.one_in(2) { Then::Kill } else { Then::GoOn };
@@ -350,6 +368,7 @@ impl Episode {
                     if then == Then::Kill {
                         self.look_what_it_holds(at);
                         self.kill(at);
+                        self.meet_the_repairer(now);
                     } else {
                         self.release(at);
                     }
@@ -396,7 +415,6 @@ impl Episode {
             self.signal(at, libc::SIGCONT);
         }
         self.players[at].fate = Fate::Nothing;
-        self.watch.reset(sys::now());
     }
 
     /// A process that stands still and is about to die: what others will have to take from its hands.
@@ -436,7 +454,7 @@ impl Episode {
         match self.stage {
             Stage::Run if now >= self.run_until || self.board.ids() >= IDS => {
                 self.stage = Stage::Quiet;
-                self.watch.reset(now);
+                self.watch.begin_stage();
                 self.board.phase.store(Phase::Quiet as u32, WRITE);
                 for player in &mut self.players {
                     if !player.part.drains {
@@ -446,7 +464,7 @@ impl Episode {
             }
             Stage::Quiet if !anybody(&self.players, |part| part.only_sends) => {
                 self.stage = Stage::Drain;
-                self.watch.reset(now);
+                self.watch.begin_stage();
                 self.board.phase.store(Phase::Drain as u32, WRITE);
                 for at in 0..self.players.len() {
                     self.players[at].due = None;
@@ -461,7 +479,7 @@ impl Episode {
             }
             Stage::Drain if !anybody(&self.players, |_| true) => {
                 self.stage = Stage::Judge;
-                self.watch.reset(now);
+                self.watch.begin_stage();
                 let rows: usize = self
                     .objects()
                     .iter()
@@ -469,8 +487,8 @@ impl Episode {
                     .sum();
                 self.repaired(Repair::Place, self.died_attached.saturating_sub(rows as u64));
                 self.players.push(Player {
-                    part: JUDGES_PART,
-                    slot: JUDGE,
+                    part: scenarios::JUDGE,
+                    slot: JUDGES_SLOT,
                     child: None,
                     incarnation: 0,
                     due: Some(now),
@@ -539,7 +557,7 @@ impl Episode {
         let stall = self.watch.look(&self.board, &running, anybody_stopped, now);
         if stall > HANG {
             self.faults.push(format!("hang: {} stands still", self.watch.who));
-        } else if self.stage != Stage::Run && self.watch.since_reset(now) > HANG {
+        } else if self.stage != Stage::Run && self.watch.in_stage() > HANG {
             self.faults.push(format!("hang: the stage {:?} does not end", self.stage));
         }
     }

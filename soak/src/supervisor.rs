@@ -59,7 +59,8 @@ fn soak(args: &Args) -> io::Result<Tally> {
     let program = std::env::current_exe()?;
     let janitor = Janitor::hire(&program, &root)?;
     let each = args.seconds * 1000 * args.jobs as u64 / args.scenarios.len() as u64;
-    let house = House { program, root: root.clone(), plant: args.plant.clone(), run_millis: each.clamp(300, 2000) };
+    let house =
+        House { program, root: root.clone(), plant: args.plant.clone(), run_millis: each.clamp(300, 2000) };
     let mut soak = Soak {
         args,
         house,
@@ -136,7 +137,10 @@ impl Soak<'_> {
         let name = episode.scenario.name();
         if self.args.verbose || !episode.faults.is_empty() {
             self.clear_progress();
-            println!("{name}: episode {}: {} messages, {}", episode.number, episode.tally.messages, episode.tally);
+            println!(
+                "{name}: episode {}: {} messages, {}",
+                episode.number, episode.tally.messages, episode.tally
+            );
         }
         if !episode.faults.is_empty() {
             for fault in &episode.faults {
@@ -152,7 +156,8 @@ impl Soak<'_> {
 
     /// The command that plays an episode again.
     fn command(&self, episode: u64) -> String {
-        let mut command = format!("{} 60 --seed {} --episode {episode}", self.house.program.display(), self.args.seed);
+        let mut command =
+            format!("{} 60 --seed {} --episode {episode}", self.house.program.display(), self.args.seed);
         if self.args.scenarios.len() < scenarios::ALL.len() {
             for &at in &self.args.scenarios {
                 command += &format!(" --scenario {}", scenarios::ALL[at].name());
@@ -171,7 +176,12 @@ impl Soak<'_> {
                 continue;
             }
             total.add(tally);
-            println!("{:8} {} messages in {} episodes, {tally}", scenario.name(), tally.messages, tally.episodes);
+            println!(
+                "{:8} {} messages in {} episodes, {tally}",
+                scenario.name(),
+                tally.messages,
+                tally.episodes
+            );
         }
         println!("repaired: {}", total.repairs_by_kind());
         println!(
@@ -186,7 +196,10 @@ impl Soak<'_> {
 
     fn show_progress(&self, playing: &[Episode], now: u64) {
         let mut total = Tally::default();
-        self.tallies.iter().chain(playing.iter().map(|episode| &episode.tally)).for_each(|tally| total.add(tally));
+        self.tallies
+            .iter()
+            .chain(playing.iter().map(|episode| &episode.tally))
+            .for_each(|tally| total.add(tally));
         let names: Vec<&str> = playing.iter().map(|episode| episode.scenario.name()).collect();
         eprint!(
             "\r\x1b[2K{} s of {}: {} kills, {} stops ({})",

@@ -51,8 +51,7 @@ mod present {
 
     /// From now on this process is held up now and then.
     pub(crate) fn start(slot: &'static Slot, seed: u64) {
-        let holder =
-            Holder { slot, random: Random::new(seed), countdown: 1, mean: 64, since: sys::now() };
+        let holder = Holder { slot, random: Random::new(seed), countdown: 1, mean: 64, since: sys::now() };
         HOLDER.with_borrow_mut(|place| *place = Some(holder));
         ringway::instruments::before_each_access(|| {
             // Other threads of a process, and one that is ending, are left alone.
@@ -75,10 +74,7 @@ mod present {
         fn access(&mut self) {
             let trap = self.slot.trap.load(READ);
             // An exchange, because the supervisor may change its mind meanwhile.
-            if trap > 0
-                && self.slot.trap.compare_exchange(trap, trap - 1, READ, READ).is_ok()
-                && trap == 1
-            {
+            if trap > 0 && self.slot.trap.compare_exchange(trap, trap - 1, READ, READ).is_ok() && trap == 1 {
                 self.stay();
             }
             self.countdown -= 1;
@@ -103,7 +99,11 @@ mod present {
             let spent = sys::now() - self.since;
             let micros = if self.random.one_in(4) { 0 } else { self.random.between(20, 500) };
             self.slot.inside.store(HELD, WRITE);
-            if micros == 0 { std::thread::yield_now() } else { sys::nap(Duration::from_micros(micros)) }
+            if micros == 0 {
+                std::thread::yield_now()
+            } else {
+                sys::nap(Duration::from_micros(micros))
+            }
             self.slot.inside.store(0, WRITE);
             let longer = spent < 2 * micros * 1000;
             self.mean = if longer { self.mean + self.mean / 4 + 1 } else { self.mean - self.mean / 4 };

@@ -85,7 +85,11 @@ impl<T: Tx> End for Sending<T> {
         for _ in 0..actor.random.between(1, 100) {
             let Some(id) = actor.draft(LANE, &mut message) else { return Ok(Outcome::Exhausted) };
             let outcome = self.0.send(actor, &message, way)?;
-            if outcome == Outcome::Went { actor.sent(LANE, id) } else { actor.not_sent(id) }
+            if outcome == Outcome::Went {
+                actor.sent(LANE, id)
+            } else {
+                actor.not_sent(id)
+            }
             if outcome != Outcome::Went {
                 return Ok(if way == Way::ReserveAndDrop { Outcome::Went } else { outcome });
             }
@@ -150,7 +154,11 @@ fn play<E: End>(actor: &mut Actor) -> Result<(), Fault> {
         if sends && !actor.may_send() || actor.must_leave() {
             return Ok(());
         }
-        if sends { actor.wants(Some(LANE), None) } else { actor.wants(None, Some(LANE)) }
+        if sends {
+            actor.wants(Some(LANE), None)
+        } else {
+            actor.wants(None, Some(LANE))
+        }
         let of_the_dead = holder_is_dead(E::SIDE);
         let taken = E::take(actor);
         let mut end = match taken {
@@ -169,10 +177,11 @@ fn play<E: End>(actor: &mut Actor) -> Result<(), Fault> {
         if sends {
             actor.board.arrivals[LANE].fetch_add(1, COUNT);
         }
-        let stays = work(&mut end, actor, sends)?;
+        let stays = work(&mut end, actor, sends);
         actor.lets_go();
         actor.attached(false);
         actor.call(Call::Close, || drop(end));
+        let stays = stays?;
         if !stays {
             return Ok(());
         }

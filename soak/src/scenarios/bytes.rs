@@ -88,7 +88,8 @@ fn capacity(plan: &Plan) -> usize {
 
 impl Tx for Producer {
     fn take(actor: &mut Actor) -> Result<Self, Error> {
-        let options = Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
+        let options =
+            Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
         actor.call(Call::Open, || options.open_or_create(NAME))
     }
 
@@ -146,7 +147,8 @@ impl Tx for Producer {
 
 impl Rx for Consumer {
     fn take(actor: &mut Actor) -> Result<Self, Error> {
-        let options = Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
+        let options =
+            Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
         actor.call(Call::Open, || options.open_or_create(NAME))
     }
 

@@ -1,6 +1,6 @@
 //! What is soaked. A new primitive joins with a file here and a line in [`ALL`].
 
-use crate::actor::{Actor, Fault};
+use crate::actor::{Actor, Fault, SIDES};
 use crate::message::Sizes;
 use crate::plan::Plan;
 use ringway::{Connection, Error};
@@ -8,10 +8,13 @@ use std::process::Command;
 
 mod bare;
 mod bytes;
+mod pipe;
+mod pipes;
 mod spsc;
 
 /// Every scenario.
-pub(crate) const ALL: &[&dyn Scenario] = &[&spsc::Spsc, &bytes::Bytes];
+pub(crate) const ALL: &[&dyn Scenario] =
+    &[&spsc::Spsc, &bytes::Bytes, &pipe::SIMPLEX, &pipe::DUPLEX, &pipe::STREAM];
 
 /// One kind of company.
 pub(crate) trait Scenario: Sync {
@@ -68,10 +71,13 @@ pub(crate) struct Part {
     pub(crate) only_sends: bool,
     /// It is needed until all who only send are gone.
     pub(crate) drains: bool,
+    /// Which ends it is handed, where they have no name: bits of [`Side`].
+    pub(crate) ends: u32,
 }
 
-pub(crate) const SENDER: Part = Part { name: "sender", only_sends: true, drains: false };
-pub(crate) const RECEIVER: Part = Part { name: "receiver", only_sends: false, drains: true };
+pub(crate) const SENDER: Part = Part { name: "sender", only_sends: true, drains: false, ends: 1 };
+pub(crate) const RECEIVER: Part = Part { name: "receiver", only_sends: false, drains: true, ends: 2 };
+pub(crate) const JUDGE: Part = Part { name: "judge", only_sends: false, drains: false, ends: 3 };
 
 /// What the supervisor keeps for the others.
 #[derive(Default)]
@@ -84,16 +90,22 @@ pub(crate) struct Props {
 pub(crate) const KEYS: [&str; 2] = ["FIRST", "SECOND"];
 
 impl Props {
-    /// Hands over what there is.
+    /// Hands over what there is of these ends: whoever has a copy of an end holds it, whether it takes it or not.
     ///
     /// # Errors
     /// What the library says.
-    pub(crate) fn give(&self, command: &mut Command) -> Result<(), Error> {
-        for (end, key) in self.ends.iter().zip(KEYS) {
-            if let Some(end) = end {
+    pub(crate) fn give(&self, command: &mut Command, ends: u32) -> Result<(), Error> {
+        for (side, (end, key)) in SIDES.iter().zip(self.ends.iter().zip(KEYS)) {
+            if let Some(end) = end.as_ref().filter(|_| ends & side.bit() != 0) {
                 end.inherit(command, key)?;
             }
         }
         Ok(())
+    }
+
+    /// Which ends there are, as bits.
+    pub(crate) fn bits(&self) -> u32 {
+        let there = SIDES.iter().zip(&self.ends).filter(|(_, end)| end.is_some());
+        there.fold(0, |bits, (side, _)| bits | side.bit())
     }
 }

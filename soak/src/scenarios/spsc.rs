@@ -48,7 +48,8 @@ impl Scenario for Spsc {
     }
 
     fn judge(&self, judge: &mut Actor) -> Result<(), Fault> {
-        let mut rx = <Consumer<Typed> as Rx>::take(judge).map_err(|error| fault("the judge's consumer", error))?;
+        let mut rx =
+            <Consumer<Typed> as Rx>::take(judge).map_err(|error| fault("the judge's consumer", error))?;
         loop {
             match rx.pop() {
                 Ok(message) => judge.took(LANE, bytemuck::bytes_of(&message), true)?,
@@ -56,7 +57,8 @@ impl Scenario for Spsc {
                 Err(error) => return Err(fault("drain", error)),
             };
         }
-        let mut tx = <Producer<Typed> as Tx>::take(judge).map_err(|error| fault("the judge's producer", error))?;
+        let mut tx =
+            <Producer<Typed> as Tx>::take(judge).map_err(|error| fault("the judge's producer", error))?;
         // Twice round, so that each slot has been used.
         for round in 0..2 {
             let mut count = 0;
@@ -90,7 +92,8 @@ fn capacity(plan: &Plan) -> usize {
 
 impl Tx for Producer<Typed> {
     fn take(actor: &mut Actor) -> Result<Self, Error> {
-        let options = Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
+        let options =
+            Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
         actor.call(Call::Open, || options.open_or_create(NAME))
     }
 
@@ -133,7 +136,8 @@ impl Tx for Producer<Typed> {
 
 impl Rx for Consumer<Typed> {
     fn take(actor: &mut Actor) -> Result<Self, Error> {
-        let options = Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
+        let options =
+            Self::options().capacity(capacity(&actor.plan)).participants(SEATS).wait(actor.any_wait());
         actor.call(Call::Open, || options.open_or_create(NAME))
     }
 

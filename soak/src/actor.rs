@@ -141,9 +141,10 @@ impl Actor {
 
     // ---- calls
 
-    /// Does something that may take as long as it takes.
+    /// Does something: sending and receiving may take as long as it takes, all else waits for nobody who lives.
     pub(crate) fn call<R>(&self, call: Call, f: impl FnOnce() -> R) -> R {
-        self.call_until(call, 0, f)
+        let due = if matches!(call, Call::Send | Call::Receive) { 0 } else { sys::now() };
+        self.call_until(call, due, f)
     }
 
     /// Does something that is done after this time, one way or the other. `is_late` tells whether it answered that
@@ -321,6 +322,11 @@ impl Actor {
         let count = &self.slot().received[lane];
         count.store(count.load(READ) + 1, WRITE);
         Ok(id)
+    }
+
+    /// It comes to another object: what was in order there says nothing here.
+    pub(crate) fn begins_anew(&mut self) {
+        self.order = Default::default();
     }
 
     /// It leaves although a message may have reached it in part.

@@ -29,8 +29,7 @@ pub(crate) const BLOCK: usize = 64;
 /// Directions in which messages go: from the first end to the second, and back.
 pub(crate) const LANES: usize = 2;
 
-/// What became of a message, as far as its sender knows.
-pub(crate) const UNUSED: u8 = 0;
+/// What became of a message, as far as its sender knows; 0 is nothing yet.
 pub(crate) const BEGUN: u8 = 1;
 pub(crate) const SENT: u8 = 2;
 pub(crate) const NOT_SENT: u8 = 3;
@@ -157,7 +156,7 @@ pub(crate) enum Repair {
     Torn,
     /// The place of a dead participant was cleaned up and given to another.
     Place,
-    /// The name that dead processes left was removed or replaced.
+    /// A name that dead processes left was removed.
     Name,
 }
 

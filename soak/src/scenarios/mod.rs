@@ -7,14 +7,16 @@ use ringway::{Connection, Error};
 use std::process::Command;
 
 mod bare;
+mod bell;
 mod bytes;
+mod names;
 mod pipe;
 mod pipes;
 mod spsc;
 
 /// Every scenario.
 pub(crate) const ALL: &[&dyn Scenario] =
-    &[&spsc::Spsc, &bytes::Bytes, &pipe::SIMPLEX, &pipe::DUPLEX, &pipe::STREAM];
+    &[&spsc::Spsc, &bytes::Bytes, &pipe::SIMPLEX, &pipe::DUPLEX, &pipe::STREAM, &bell::Bell, &names::Names];
 
 /// One kind of company.
 pub(crate) trait Scenario: Sync {

@@ -39,10 +39,8 @@ pub(crate) const NOT_SENT: u8 = 3;
 pub(crate) struct Sheet {
     /// A [`Phase`].
     pub(crate) phase: AtomicU32,
-    /// How many processes are stopped, or held at an access, now.
-    pub(crate) stopped: AtomicU32,
-    /// Moves with every signal that is sent.
-    pub(crate) disturbances: AtomicU64,
+    /// The time for which nobody was stopped or held, in nanoseconds: the clock by which others may be waited for.
+    pub(crate) clock: AtomicU64,
     /// The block of ids to be handed out next.
     pub(crate) next_block: AtomicU64,
     /// Which ends the supervisor itself holds: bit 0 the first, bit 1 the second.
@@ -105,6 +103,7 @@ pub(crate) struct Slot {
 }
 
 /// Held at an access for a moment, to widen a window.
+#[cfg(ringway_instruments)]
 pub(crate) const HELD: u32 = 1;
 /// Held at an access until the supervisor has decided.
 pub(crate) const TRAPPED: u32 = 2;

@@ -337,7 +337,6 @@ impl Episode {
             match self.players[at].fate {
                 Fate::Trapping(until, then) => {
                     if slot.inside.load(READ) == TRAPPED {
-                        self.disturb();
                         self.tally.stops += 1;
                         // Sometimes at once, sometimes when all others have run into it.
                         let time = [0, 2, 20, 150][self.random.weighted(&[4, 4, 4, 1])] * MILLI;
@@ -380,12 +379,7 @@ impl Episode {
         }
     }
 
-    fn disturb(&self) {
-        self.board.disturbances.fetch_add(1, COUNT);
-    }
-
     fn signal(&self, at: usize, number: i32) {
-        self.disturb();
         if let Some(child) = &self.players[at].child {
             sys::signal(child.id(), number);
         }
@@ -495,12 +489,10 @@ impl Episode {
                     fate: Fate::Nothing,
                 });
             }
-            Stage::Judge => {
-                // Its own are the last ends.
-                if self.players.last().is_some_and(|judge| judge.child.is_some()) {
-                    self.board.held_by_supervisor.store(0, WRITE);
-                    self.props = Props::default();
-                }
+            // The judge has the last ends now.
+            Stage::Judge if self.players.last().is_some_and(|judge| judge.child.is_some()) => {
+                self.board.held_by_supervisor.store(0, WRITE);
+                self.props = Props::default();
             }
             _ => {}
         }
@@ -551,7 +543,6 @@ impl Episode {
         let is_stopped = |player: &Player| matches!(player.fate, Fate::Held(..) | Fate::Stopped(..));
         let is_free = |player: &Player| player.child.is_some() && player.fate != Fate::Killed;
         let anybody_stopped = self.players.iter().any(is_stopped);
-        self.board.stopped.store(anybody_stopped.into(), WRITE);
         let running: Vec<usize> =
             self.players.iter().filter(|player| is_free(player)).map(|player| player.slot).collect();
         let stall = self.watch.look(&self.board, &running, anybody_stopped, now);

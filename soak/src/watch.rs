@@ -3,7 +3,7 @@
 //!
 //! The clock stands still while anybody is stopped or held, so a standstill does not begin anew with each of them.
 
-use crate::board::{Call, LANES, READ, SLOTS, Sheet};
+use crate::board::{Call, LANES, READ, SLOTS, Sheet, WRITE};
 
 /// A stall so long is no stall: twenty seconds.
 pub(crate) const HANG: u64 = 20_000_000_000;
@@ -58,6 +58,7 @@ impl Watch {
             self.clock += now.saturating_sub(self.looked);
         }
         self.looked = now;
+        sheet.clock.store(self.clock, WRITE);
         let clock = self.clock;
         let wants = |at: usize| sheet.slots[at].wants.load(READ);
         let mut worst = 0;

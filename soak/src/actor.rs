@@ -282,6 +282,18 @@ impl Actor {
         in_this_order();
     }
 
+    /// It got nothing. If messages of this scenario travel in pieces through a pipe of this size, it may be in the
+    /// middle of one, and takes that along if it dies, also between two calls.
+    pub(crate) fn got_nothing(&self, capacity: usize) {
+        if !self.has_pieces(capacity) {
+            self.is_safe();
+        }
+    }
+
+    fn has_pieces(&self, capacity: usize) -> bool {
+        self.sizes.most > capacity / 2
+    }
+
     /// What it took is recorded, or released.
     pub(crate) fn is_safe(&self) {
         in_this_order();
@@ -330,8 +342,10 @@ impl Actor {
     }
 
     /// It leaves although a message may have reached it in part.
-    pub(crate) fn gives_up(&self, lane: usize) {
-        self.board.given_up[lane].fetch_add(1, COUNT);
+    pub(crate) fn gives_up(&self, lane: usize, capacity: usize) {
+        if self.has_pieces(capacity) {
+            self.board.given_up[lane].fetch_add(1, COUNT);
+        }
     }
 
     /// Something was repaired.

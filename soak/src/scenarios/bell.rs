@@ -104,6 +104,7 @@ fn listen(actor: &mut Actor, connection: &Connection) -> Result<(), Fault> {
     let ready = actor.call(Call::Other, || connection.readiness().map(|fd| fd.as_raw_fd()));
     let fd = ready.map_err(|error| fault("readiness", error))?;
     let told = pipes::is_named(&actor.plan) || pipes::tells_the_end(&actor.plan);
+    let mut tries_to_leave = 0;
     loop {
         let before = Before::look(actor);
         let witness = actor.witness(Side::First);
@@ -137,13 +138,21 @@ fn listen(actor: &mut Actor, connection: &Connection) -> Result<(), Fault> {
             _ if actor.random.one_in(40) => actor.idle(4000),
             _ => {}
         }
+        // Whoever leaves in the middle of a message takes it along: only if it will not end.
         if actor.must_leave() {
-            return Ok(());
+            tries_to_leave += 1;
+            let midway = outcome == Outcome::Not;
+            if midway && tries_to_leave > 20 {
+                actor.gives_up(LANE, connection.capacity());
+            }
+            if !midway || tries_to_leave > 20 {
+                return Ok(());
+            }
         }
     }
 }
 
-/// Receives until nothing is left: what it ended with, and the first message.
+/// Receives until nothing is left, or it is to leave: what it ended with, and the first message.
 fn take_all(
     actor: &mut Actor,
     connection: &Connection,
@@ -165,9 +174,15 @@ fn take_all(
                 let id = actor.took(LANE, &message, false)?;
                 actor.is_safe();
                 first.get_or_insert(id);
+                if actor.must_leave() {
+                    return Ok((Outcome::Went, first));
+                }
                 continue;
             }
-            Err(RecvError::Empty | RecvError::Timeout) => Outcome::Not,
+            Err(RecvError::Empty | RecvError::Timeout) => {
+                actor.got_nothing(connection.capacity());
+                return Ok((Outcome::Not, first));
+            }
             Err(RecvError::Closed) => Outcome::Closed,
             Err(RecvError::Torn { .. }) => continue,
             Err(error) => return Err(fault("receive", error)),

@@ -168,7 +168,6 @@ pub(super) fn receive_some(
                 |deadline| connection.recv_into(&mut buffer, deadline).map(|_| buffer.clone()),
             )?,
             3 => {
-                actor.is_safe();
                 let polled = actor.timed(
                     Call::Receive,
                     timeout,
@@ -176,7 +175,6 @@ pub(super) fn receive_some(
                     |_| connection.poll(timeout),
                 )?;
                 polled.map_err(|error| fault("poll", error))?;
-                actor.risks(lane, Risk::Lost, 1);
                 actor.call(Call::Receive, || connection.try_recv())
             }
             _ => {
@@ -205,7 +203,10 @@ pub(super) fn receive_some(
                 actor.is_safe();
                 continue;
             }
-            Err(RecvError::Empty | RecvError::Timeout) => Outcome::Not,
+            Err(RecvError::Empty | RecvError::Timeout) => {
+                actor.got_nothing(connection.capacity());
+                return Ok(Came { outcome: Outcome::Not, midway: true });
+            }
             Err(RecvError::Closed) => Outcome::Closed,
             Err(RecvError::Torn { .. }) => {
                 actor.repaired(Repair::Torn, 1);
@@ -214,7 +215,7 @@ pub(super) fn receive_some(
             Err(error) => return Err(fault("receive", error)),
         };
         actor.is_safe();
-        return Ok(Came { outcome, midway: outcome == Outcome::Not });
+        return Ok(Came { outcome, midway: false });
     }
     Ok(Came { outcome: Outcome::Went, midway: false })
 }
@@ -255,7 +256,7 @@ pub(super) fn receive(actor: &mut Actor, options: &Options<Connection>) -> Resul
     let mut midway = false;
     let result = keep_receiving(actor, &connection, lane, &mut midway);
     if midway {
-        actor.gives_up(lane);
+        actor.gives_up(lane, connection.capacity());
     }
     close(actor, connection);
     result

@@ -242,6 +242,11 @@ impl Actor {
         Some(id)
     }
 
+    /// From here on it uses ids that are larger than all that others have used: it was not the only sender meanwhile.
+    pub(crate) fn takes_fresh_ids(&mut self) {
+        self.ids = Default::default();
+    }
+
     /// The call that sends it has returned: it must be received.
     pub(crate) fn sent(&self, lane: usize, id: u64) {
         in_this_order();

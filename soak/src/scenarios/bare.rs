@@ -175,6 +175,7 @@ fn play<E: End>(actor: &mut Actor) -> Result<(), Fault> {
             actor.repaired(Repair::Role, 1);
         }
         if sends {
+            actor.takes_fresh_ids();
             actor.board.arrivals[LANE].fetch_add(1, COUNT);
         }
         let stays = work(&mut end, actor, sends);

@@ -517,14 +517,24 @@ impl Episode {
     fn give_up(&mut self) {
         let state = self.state();
         self.faults.push(state);
+        self.kill_all();
+        self.stage = Stage::Over;
+        self.close();
+    }
+
+    /// Something is wrong elsewhere: this episode is left undone, and does not count.
+    pub(crate) fn abandon(mut self) -> io::Result<()> {
+        self.kill_all();
+        std::fs::remove_dir_all(&self.home)
+    }
+
+    fn kill_all(&mut self) {
         for player in &mut self.players {
             if let Some(mut child) = player.child.take() {
                 let _ = child.kill();
                 let _ = child.wait();
             }
         }
-        self.stage = Stage::Over;
-        self.close();
     }
 
     fn close(&mut self) {

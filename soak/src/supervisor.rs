@@ -93,6 +93,9 @@ impl Soak<'_> {
             if playing.len() < self.args.jobs && going_on && (now < end || unplayed) {
                 playing.push(self.begin()?);
             }
+            if !going_on {
+                return playing.into_iter().try_for_each(Episode::abandon);
+            }
             if playing.is_empty() {
                 return Ok(());
             }

@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use super::{Run, units};
+use super::{
+    Run,
+    units::{self, Unit},
+};
 use crate::{
     plan::{Case, Figure, Work},
     transports::{ALL, Group, Metric, Peer, Place},
@@ -107,7 +110,7 @@ pub(crate) fn render(run: &Run, style: Style) -> String {
         "{}, CPUs {near} and {far}, {}, {}; medians of {} rounds ± half of what lies between the extremes\n",
         run.machine, run.commit, run.date, run.rounds
     );
-    let parts: [(&str, Metric, fn(f64) -> String); 3] = [
+    let parts: [(&str, Metric, Unit); 3] = [
         ("messages a second, one way", Metric::Messages, units::rate),
         ("bytes a second, one way", Metric::Bytes, units::bandwidth),
         ("round trip, median", Metric::Rtt50, units::nanos),
@@ -147,7 +150,7 @@ fn weight(peer: &Peer) -> Weight {
     if peer.group == Group::Ours { Weight::Ours } else { Weight::Normal }
 }
 
-fn by_size(run: &Run, title: &str, metric: Metric, unit: fn(f64) -> String, style: Style) -> String {
+fn by_size(run: &Run, title: &str, metric: Metric, unit: Unit, style: Style) -> String {
     let sizes = sizes(run);
     let mut grid = Grid::new(
         2,

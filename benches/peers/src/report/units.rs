@@ -1,5 +1,8 @@
 //! Numbers for people: three digits and a unit.
 
+/// How a value is written.
+pub(crate) type Unit = fn(f64) -> String;
+
 /// A rate: `118 M`.
 pub(crate) fn rate(value: f64) -> String {
     scaled(value, &[(1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")])

@@ -17,10 +17,10 @@ pub(crate) static PEER: Peer = Peer {
     group: Group::System,
     place: Place::Processes,
     modes: &[Mode::Block],
-    longest: 1 << 20,
+    longest: 4096,
     copies: 2,
     blocks: true,
-    note: "the common depth, if root; else 10 messages of up to 8 KiB",
+    note: "the common depth, if this process may; else 10 messages. Longer ones than 8 KiB take rights, too",
     optional: true,
     run: worker::measure::<Mqueue>,
     open: Some(worker::measure_opening::<Mqueue>),
@@ -64,7 +64,10 @@ fn unnamed(name: &str, setup: &Setup) -> Result<OwnedFd> {
     lift_limit();
     let queue = open(name, Some(setup.depth()), setup.len).or_else(|_| open(name, Some(10), setup.len));
     let queue = queue.map_err(|error| {
-        Unavailable(format!("no queue for messages of {} bytes (root may have them): {error}", setup.len))
+        Unavailable(format!(
+            "no queue for messages of {} bytes (who has CAP_SYS_RESOURCE may have one): {error}",
+            setup.len
+        ))
     })?;
     unlink(name)?;
     Ok(queue)

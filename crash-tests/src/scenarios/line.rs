@@ -38,9 +38,15 @@ pub(super) fn look(end: &Connection) -> inspect::Lane {
     }
 }
 
-/// The number of the next message, which must be whole.
+/// The number of a message, which must be whole.
+pub(super) fn check(message: &[u8]) -> u64 {
+    assert!([SHORT, LONG, HUGE].contains(&message.len()), "a message of {} bytes", message.len());
+    parcel::check(message).unwrap()
+}
+
+/// The number of the next message.
 pub(super) fn recv(rx: &Connection) -> u64 {
-    parcel::check(&rx.recv_timeout(patience()).unwrap()).unwrap()
+    check(&rx.recv_timeout(patience()).unwrap())
 }
 
 /// Waits for the coarse clock to move, by which senders tell when to ask whether anybody is left to receive: what
@@ -62,7 +68,7 @@ pub(super) fn recv_to_end(rx: &Connection) -> (Vec<u64>, usize) {
     let (mut numbers, mut torn) = (Vec::new(), 0);
     loop {
         match rx.recv_timeout(patience()) {
-            Ok(message) => numbers.push(parcel::check(&message).unwrap()),
+            Ok(message) => numbers.push(check(&message)),
             Err(RecvError::Torn { .. }) => torn += 1,
             Err(RecvError::Closed) => return (numbers, torn),
             Err(error) => panic!("after {numbers:?}: {error}"),
@@ -159,7 +165,7 @@ impl Line {
         while let Err(error) = self.tx.try_send(&text) {
             assert!(matches!(error, SendError::Full), "{error}");
             match self.rx.try_recv() {
-                Ok(message) => numbers.push(parcel::check(&message).unwrap()),
+                Ok(message) => numbers.push(check(&message)),
                 Err(RecvError::Empty) => assert!(!deadline.has_passed(), "it stays full"),
                 Err(error) => panic!("{error}"),
             }

@@ -157,6 +157,9 @@ fn line(scenario: &Scenario, outcome: &Outcome) -> String {
     if outcome.astray > 0 {
         line += &format!("; {} astray", outcome.astray);
     }
+    if outcome.missed > 0 {
+        line += &format!("; {} not met again", outcome.missed);
+    }
     line
 }
 

@@ -257,3 +257,15 @@ pub fn in_child(body: impl FnOnce() -> bool) -> bool {
     });
     wait(pid) == 0
 }
+
+/// Looks again and again until it is so.
+///
+/// # Panics
+/// If it is not so in the end.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + patience();
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "{what}: not after {:?}", patience());
+        give_way();
+    }
+}

@@ -22,6 +22,8 @@ pub struct Outcome {
     pub kills: usize,
     /// Kills at another instruction than planned, and not tried again.
     pub astray: usize,
+    /// Different instructions that were recorded and never met again.
+    pub missed: usize,
     /// The first instructions behind which more of the operation had taken effect.
     pub effects: Vec<usize>,
     /// What must not be, each told in full.
@@ -83,6 +85,7 @@ impl<'a> Worker<'a> {
         let kernel = Symbols::kernel_code();
         let ours = |position: &Position| !kernel.contains(&position.address);
         let mut missed: BTreeSet<Position> = trace.positions().iter().copied().filter(ours).collect();
+        let instructions = missed.len();
         let mut most = 0;
         for number in 0..=trace.last() {
             let played = self.kill_at(&trace, number);
@@ -111,8 +114,9 @@ impl<'a> Worker<'a> {
             }
         }
         // Where some runs go and others do not.
+        let tries = if self.scenario.is_in_company() { 3 } else { MORE_TRIES };
         for position in missed.clone() {
-            for _ in 0..MORE_TRIES {
+            for _ in 0..tries {
                 let played = self.play(Purpose::Kill { way: Way::to_first(position), before: false });
                 outcome.kills += 1;
                 if let Some(text) = played.violation {
@@ -127,9 +131,12 @@ impl<'a> Worker<'a> {
                 return outcome;
             }
         }
+        outcome.missed = missed.len();
+        // Beside others it is a matter of luck which way the recorded run went; but not all of it.
+        let too_many = if self.scenario.is_in_company() { instructions / 3 } else { 0 };
         if outcome.instructions < FEWEST {
             outcome.trouble = Some(format!("its operation has {} instructions only", outcome.instructions));
-        } else if !missed.is_empty() {
+        } else if missed.len() > too_many {
             let symbols = Symbols::load();
             let some: Vec<_> = missed.iter().take(3).map(|at| symbols.tell(at.address)).collect();
             let (count, some) = (missed.len(), some.join("\n    "));

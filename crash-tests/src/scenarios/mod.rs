@@ -1,7 +1,10 @@
 //! All scenarios, by subject.
 
+mod bell;
 mod bytes;
+mod eventcount;
 mod line;
+mod named;
 mod pipe;
 mod ring;
 mod segment;
@@ -11,8 +14,14 @@ use crate::scenario::Scenario;
 
 /// All of them; those that take long come first, so that the processors end at about the same time.
 pub fn all() -> Vec<Scenario> {
-    [segment::scenarios(), pipe::scenarios(), spsc::scenarios(), bytes::scenarios()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let subjects = [
+        segment::scenarios(),
+        named::scenarios(),
+        bell::scenarios(),
+        pipe::scenarios(),
+        eventcount::scenarios(),
+        spsc::scenarios(),
+        bytes::scenarios(),
+    ];
+    subjects.into_iter().flatten().collect()
 }

@@ -131,6 +131,11 @@ pub(crate) enum Call {
     Other,
 }
 
+/// The name of a [`Call`], by its number.
+pub(crate) fn call_name(call: u32) -> &'static str {
+    ["nothing", "Open", "Send", "Receive", "Close", "Other"].get(call as usize).unwrap_or(&"?")
+}
+
 /// What a death can do to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]

@@ -334,6 +334,9 @@ macro_rules! measure_typed {
     ($job:expr, $transport:ident up to 4096) => {
         measure_typed!(@ $job, $transport; 256 4, 1024 16, 4096 64)
     };
+    ($job:expr, $transport:ident up to 1024) => {
+        measure_typed!(@ $job, $transport; 256 4, 1024 16)
+    };
     (@ $job:expr, $transport:ident; $($bytes:literal $lines:literal),*) => {
         match $job.setup.len {
             8 => $crate::worker::measure_fixed::<$transport<$crate::transports::Word>, 8>($job),

@@ -18,7 +18,7 @@ pub(crate) static PEER: Peer = Peer {
     group: Group::Ours,
     place: Place::Processes,
     modes: &[Mode::Spin, Mode::Adaptive, Mode::Park],
-    longest: 4096,
+    longest: 1024,
     copies: 1,
     blocks: true,
     note: "plain values, written and read in place; for larger ones there is bytes",
@@ -37,7 +37,7 @@ pub(crate) static THREADS: Peer = Peer {
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Spsc up to 4096)
+    measure_typed!(job, Spsc up to 1024)
 }
 
 /// How our endpoints wait in this mode.

@@ -83,7 +83,7 @@ pub(crate) struct Slot {
     pub(crate) due: AtomicU64,
     /// What it wants to do: bit `lane` to send, bit `4 + lane` to receive. Not while it idles on purpose.
     pub(crate) wants: AtomicU32,
-    /// Whether it is held at an access to shared memory: [`HELD`] or [`TRAPPED`].
+    /// Whether it is held at an access to shared memory: `HELD` or `TRAPPED`.
     pub(crate) inside: AtomicU32,
     /// At which access from now on it is to be held until further notice; 0 at none.
     pub(crate) trap: AtomicU32,

@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
         let place = place_of(std::process::id());
         std::fs::DirBuilder::new().mode(0o700).create(&place)?;
         // SAFETY: this process has one thread.
-        unsafe { std::env::set_var("RINGWAY_DIR", &place) };
+        unsafe { std::env::set_var(process::PLACE, &place) };
         Ok(Worker { scenario, place })
     }
 

@@ -1,6 +1,6 @@
 //! Scenarios that are wrong, each in its own way: the harness must notice.
 
-use crate::process::{elsewhere, pause};
+use crate::process::{elsewhere, pause, place};
 use crate::scenario::{Scenario, operation};
 use std::hint::black_box;
 
@@ -27,8 +27,7 @@ pub fn faulty() -> Vec<(Scenario, &'static str)> {
         (
             alone("leaves a file", |(), death| {
                 if death.after {
-                    let place = std::env::var("RINGWAY_DIR").expect("set by the harness");
-                    std::fs::write(place + "/forgotten", "").unwrap();
+                    std::fs::write(place().join("forgotten"), "").unwrap();
                 }
                 0
             }),

@@ -2,7 +2,7 @@
 
 use crate::process;
 use crate::scenario::Scenario;
-use crate::worker::{Outcome, Worker};
+use crate::worker::{self, Outcome, Worker};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -66,7 +66,10 @@ pub fn work(
             so_far.kills += outcome.kills;
             free.push(worker.processor);
             if !tell(scenarios[worker.scenario], outcome) {
-                running.iter().for_each(|worker| process::kill(worker.pid));
+                for worker in &running {
+                    process::kill(worker.pid);
+                    worker::clean_up_after(worker.pid);
+                }
                 return Ok(());
             }
         }

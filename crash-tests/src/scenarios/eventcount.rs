@@ -2,7 +2,7 @@
 //!
 //! The eventcounts are met where they are used: in the rings, with one sleeper each, and in pipes, with several.
 
-use super::line::{Line, look, message, recv, send};
+use super::line::{Line, await_tick, look, message, recv, send};
 use super::ring::{Kind, Receiver, Sender, take_all};
 use super::spsc::Typed;
 use crate::process::{Process, eventually, patience};
@@ -74,6 +74,31 @@ fn wakers() -> Vec<Scenario> {
                 operation(|| drop(tx));
             },
             move |sleeper, death| survives_sender(sleeper, Death { after: false, ..death }),
+        ),
+        Scenario::new(
+            "eventcount/wake-pipe-receiver",
+            || {
+                let mut it = Queue::with(0);
+                it.receiver_behind();
+                it
+            },
+            |it| {
+                // Becomes a participant by a loan that it does not use.
+                drop(it.line.tx.reserve(1).unwrap());
+                await_tick();
+                let message = message(0);
+                operation(|| it.line.tx.send(&message).unwrap());
+            },
+            |it, death| {
+                let came = look(&it.line.rx).written_bytes > 0;
+                assert!(came || !death.after, "the message is lost though the call had returned");
+                if !came {
+                    send(&it.line.tx, 0);
+                }
+                assert_eq!(it.behind.expect("started before").join(), [0]);
+                it.line.must_be_as_good_as_new();
+                u64::from(came)
+            },
         ),
         Scenario::new(
             "eventcount/wake-sender",

@@ -3,6 +3,7 @@
 mod bell;
 mod bytes;
 mod eventcount;
+mod faulty;
 mod line;
 mod named;
 mod pipe;
@@ -11,6 +12,8 @@ mod segment;
 mod spsc;
 
 use crate::scenario::Scenario;
+
+pub use faulty::faulty;
 
 /// All of them; those that take long come first, so that the processors end at about the same time.
 pub fn all() -> Vec<Scenario> {

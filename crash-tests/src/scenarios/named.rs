@@ -1,6 +1,7 @@
 //! Pipes with names: who has come, and who is left, is in the table of participants.
 
 use super::line::{Line, SIZE, await_tick, message, recv, recv_to_end, send};
+use super::ring::know_oneself;
 use crate::process::{elsewhere, patience};
 use crate::scenario::{Scenario, operation};
 use ringway::{Connection, End, Error, Options, Pipe, RecvError, SendError, Wait};
@@ -11,7 +12,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new(
             "named/create",
             || {},
-            |()| drop(operation(|| options(End::First).create("pipe").unwrap())),
+            |()| {
+                know_oneself();
+                drop(operation(|| options(End::First).create("pipe").unwrap()));
+            },
             |(), death| match options(End::Second).open("pipe") {
                 Err(Error::NotFound { .. }) => {
                     assert!(!death.after, "it is not there though the call had returned");
@@ -33,7 +37,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 send(&tx, 0);
                 tx
             },
-            |_| drop(operation(|| options(End::Second).open("pipe").unwrap())),
+            |_| {
+                know_oneself();
+                drop(operation(|| options(End::Second).open("pipe").unwrap()));
+            },
             |tx, death| {
                 // What nobody has come for yet is kept. A sender asks once in a tick whether anybody is left.
                 await_tick();
@@ -59,7 +66,10 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new(
             "named/open-to-send",
             || options(End::Second).create("pipe").unwrap(),
-            |_| drop(operation(|| options(End::First).open("pipe").unwrap())),
+            |_| {
+                know_oneself();
+                drop(operation(|| options(End::First).open("pipe").unwrap()));
+            },
             |rx, death| {
                 let had_come = match rx.recv_timeout(Duration::ZERO) {
                     Err(RecvError::Timeout | RecvError::Empty) => 0,

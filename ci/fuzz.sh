@@ -17,8 +17,10 @@ for target in "${targets[@]}"; do
     [[ -e fuzz/fuzz_targets/$target.rs ]] || fail "there is no target $target"
 done
 
-rustup run nightly rustc --version > /dev/null 2>&1 || rustup toolchain install nightly --profile minimal
-cargo +nightly fuzz --version > /dev/null 2>&1 || cargo install --locked cargo-fuzz
+without() { echo "fuzz: NOT RUN: $1 is neither here nor to be had" >&2; exit 77; }
+rustup run nightly rustc --version > /dev/null 2>&1 ||
+    timeout 300 rustup toolchain install nightly --profile minimal || without "a nightly compiler"
+cargo +nightly fuzz --version > /dev/null 2>&1 || cargo install --locked --quiet cargo-fuzz || without cargo-fuzz
 
 log=fuzz/target/fuzz.log
 mkdir -p fuzz/target

@@ -17,7 +17,10 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "tsan: $*" >&2; exit 1; }
 
-[ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] || rustup component add rust-src
+if [ ! -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] && ! timeout 120 rustup component add rust-src; then
+    echo "tsan: NOT RUN: the standard library's source is neither here nor to be had" >&2
+    exit 77
+fi
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTC_BOOTSTRAP=1 # for the two flags with a Z; the language stays the stable one

@@ -41,7 +41,7 @@ pub(crate) enum Ended {
 }
 
 /// How much longer than planned a case may take. Others may keep the machine busy, and memory has to be made.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Runner {
     pub(crate) fn new(cpus: [usize; 2], time: Duration) -> io::Result<Runner> {

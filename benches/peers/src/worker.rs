@@ -194,12 +194,18 @@ impl<L: Link, const FIXED: usize> Near<L, FIXED> {
         let mut outcome = Outcome::new();
         self.test(job.only_trips)?;
         if !job.only_trips {
-            let (count, nanos) = rising(job.time, MOST, |count| Ok((self.one_way(count)?, ())))?.0;
+            let (count, nanos) = measured(job.time, MOST, |count, _| self.one_way(count))?;
             let rate = count as f64 * 1e9 / nanos as f64;
             outcome.push((Metric::Messages, rate));
             outcome.push((Metric::Bytes, rate * job.setup.len as f64));
         }
-        let (_, mut trips) = rising(job.time, MOST_TRIPS, |count| self.echo(count))?;
+        let mut trips = vec![1; MOST_TRIPS as usize]; // not zeroes, whose pages would not be there yet
+        measured(job.time, MOST_TRIPS, |count, begins| {
+            if begins {
+                trips.clear();
+            }
+            self.echo(count, &mut trips)
+        })?;
         trips.sort_unstable();
         for (metric, fraction) in Metric::TRIPS {
             let rank = (trips.len() as f64 * fraction).ceil() as usize;
@@ -241,24 +247,23 @@ impl<L: Link, const FIXED: usize> Near<L, FIXED> {
         Ok(end.saturating_sub(start).max(1))
     }
 
-    /// `count` messages there and back, one after the other; how long all and how long each took.
-    fn echo(&mut self, count: u64) -> Result<(u64, Vec<u32>)> {
-        let mut trips = vec![1; count as usize]; // not zeroes, whose pages would not be there yet
+    /// `count` messages there and back, one after the other; how long all took, and to `trips` how long each took.
+    fn echo(&mut self, count: u64, trips: &mut Vec<u32>) -> Result<u64> {
         self.control.ask(Ask::Echo(count))?;
         let mut sum = Sum::default();
         let start = sys::now_ns();
         let mut last = start;
-        for (number, trip) in (0..).zip(&mut trips) {
+        for number in 0..count {
             self.link.send(self.payload.stamp(number))?;
             self.link.receive(|message| sum.add::<FIXED>(message))?;
             let now = sys::now_ns();
-            *trip = u32::try_from(now - last).unwrap_or(u32::MAX);
+            trips.push(u32::try_from(now - last).unwrap_or(u32::MAX));
             last = now;
         }
         let [_, far_sum] = self.control.get()?;
         self.compare(far_sum, count)?;
         self.compare(sum.value(), count)?;
-        Ok(((last - start).max(1), trips))
+        Ok((last - start).max(1))
     }
 
     fn compare(&self, sum: u64, count: u64) -> Result<()> {
@@ -270,25 +275,33 @@ impl<L: Link, const FIXED: usize> Near<L, FIXED> {
     }
 }
 
-/// Has ever longer bursts sent until one takes about `time`; the last one's count and time, and what else it brought.
-fn rising<R>(
+/// Into how many bursts a measurement is cut, so that a guess of the rate which a neighbour has spoilt costs little.
+const BURSTS: f64 = 8.0;
+
+/// Has ever longer bursts sent to warm up and to learn the rate, then bursts until they come to `time`, or to `most`
+/// messages; how many these were, and how long they took in nanoseconds. `burst` is told how many to send and whether
+/// what was before does not count, and says how long that took.
+fn measured(
     time: Duration,
     most: u64,
-    mut burst: impl FnMut(u64) -> Result<(u64, R)>,
-) -> Result<((u64, u64), R)> {
+    mut burst: impl FnMut(u64, bool) -> Result<u64>,
+) -> Result<(u64, u64)> {
     let goal = time.as_nanos() as f64;
+    let part = goal / BURSTS;
     let mut count = 8;
-    loop {
-        let (nanos, _) = burst(count)?;
-        let wanted = count as f64 * goal / nanos as f64;
-        // The last warm-up is a good part of the time itself: what it says of the rate can be trusted.
-        if nanos as f64 >= goal / 5.0 || count >= most {
-            let last = (wanted as u64).clamp(8, most);
-            let (nanos, rest) = burst(last)?;
-            return Ok(((last, nanos), rest));
-        }
-        count = ((wanted / 3.0) as u64).clamp(count * 2, count * 32).min(most);
+    let mut nanos = burst(count, true)?;
+    let next = |count: u64, nanos: u64| (count as f64 * part / nanos as f64) as u64;
+    while (nanos as f64) < part / 2.0 && count < most / 8 {
+        count = next(count, nanos).clamp(count * 2, count * 32).min(most / 8);
+        nanos = burst(count, true)?;
     }
+    let (mut all, mut took) = (0, 0);
+    while (took as f64) < goal && all < most {
+        count = next(count, nanos).clamp(8, count * 4).min(most - all);
+        nanos = burst(count, all == 0)?;
+        (all, took) = (all + count, took + nanos);
+    }
+    Ok((all, took))
 }
 
 /// The side that receives, and that answers.
@@ -376,4 +389,36 @@ pub(crate) fn measure_opening<T: Named>(job: &Job) -> Result<Outcome> {
             Ok(())
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Measures what takes so many nanoseconds a message; the messages and bursts that count.
+    fn simulate(item_ns: u64, most: u64) -> (u64, u64, u64) {
+        let (mut bursts, mut sent) = (0, 0);
+        let (all, took) = measured(Duration::from_millis(100), most, |count, begins| {
+            if begins {
+                (bursts, sent) = (0, 0);
+            }
+            (bursts, sent) = (bursts + 1, sent + count);
+            Ok(count * item_ns)
+        })
+        .unwrap();
+        assert_eq!(all, sent, "what counts is what was sent since the beginning");
+        (all, took, bursts)
+    }
+
+    #[test]
+    fn measurements_take_the_time_they_are_given() {
+        for item_ns in [1, 5, 300, 20_000, 1_000_000] {
+            let (_, took, bursts) = simulate(item_ns, MOST);
+            assert!((100_000_000..130_000_000).contains(&took), "{item_ns} ns a message: {took}");
+            assert!((5..=13).contains(&bursts), "{item_ns} ns a message: {bursts} bursts");
+        }
+        assert!(simulate(1_000_000_000, MOST).0 <= 8, "no more of the slowest than need be");
+        let (all, _, _) = simulate(1, 1000);
+        assert_eq!(all, 1000, "no more than allowed");
+    }
 }

@@ -289,7 +289,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Ring(figures)
         }
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
-        Kind::Unknown(_) => Detail::None,
+        Kind::Queue | Kind::Unknown(_) => Detail::None,
     })
 }
 

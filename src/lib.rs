@@ -59,7 +59,9 @@ mod sync;
 mod sys;
 mod wait;
 
-pub use channel::{Connection, End, Loan, Message, Pipe, PopError, RecvError, SendError, bytes, spsc};
+pub use channel::{
+    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, bytes, queue, spsc,
+};
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use segment::admin::{clean, unlink, unlink_unused};

@@ -31,6 +31,7 @@ mod word;
 
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, size_of};
+#[cfg(any(test, loom))]
 use core::ptr::NonNull;
 
 use bytemuck::AnyBitPattern;
@@ -43,7 +44,9 @@ use crate::wait::Barrier;
 pub(crate) use close::{Closing, Phase};
 pub(crate) use repair::{Orphans, Repairs};
 pub(crate) use slots::{Claim, Slots, Stamp};
-pub(crate) use word::{MAX_CAPACITY, MAX_DELIVERIES, Position, State, Word};
+pub(crate) use word::{MAX_CAPACITY, Position, Word};
+#[cfg(any(test, loom))]
+pub(crate) use word::{MAX_DELIVERIES, State};
 
 /// The shared part of the ring. Memory of all zeros is an open, empty ring.
 #[derive(Debug)]
@@ -63,6 +66,13 @@ const _: () = {
     assert!(offset_of!(Header, orphans) == 256);
     assert!(offset_of!(Header, closing) == 264);
 };
+
+impl Header {
+    /// Whether there may be messages behind the head.
+    pub(crate) fn has_orphans(&self) -> bool {
+        self.orphans.is_set()
+    }
+}
 
 #[cfg(any(test, loom))]
 impl Header {
@@ -212,22 +222,33 @@ impl<T> Clone for Ring<T> {
 impl<T> Copy for Ring<T> {}
 
 impl<T: AnyBitPattern> Ring<T> {
-    /// Names the place of a ring with a content of `T`; `None` if that needs a stricter alignment than a slot has.
+    /// Names the place of a ring with a content of `T`; `None` if there can be no ring of that capacity.
     ///
     /// # Safety
     /// As long as this value or a copy of it is used, `header` points to an aligned, mapped, writable [`Header`], and
     /// `first` to `capacity` initialised [`Cell<T>`]s in a row (a mapping is initialised). Their content may be anything
     /// at any time.
+    #[cfg(any(test, loom))]
     pub(crate) unsafe fn new(
         header: NonNull<Header>,
         first: NonNull<Cell<T>>,
         capacity: u64,
     ) -> Option<Self> {
-        const { assert!(align_of::<T>() <= 64, "a slot is aligned to 64 bytes") };
         let geometry = Geometry::of::<T>(capacity)?;
         // SAFETY: the caller's promise; a cell starts with its stamp, and its size is the stride.
         let slots = unsafe { Slots::new(header, first.cast(), geometry) };
-        Some(Ring { slots, content: PhantomData })
+        // SAFETY: the slots are cells of `T`.
+        Some(unsafe { Ring::over(slots) })
+    }
+
+    /// Sees slots as what they are.
+    ///
+    /// # Safety
+    /// The slots were made for a content of `T`: they are [`Cell<T>`]s.
+    #[inline(always)]
+    pub(crate) const unsafe fn over(slots: Slots) -> Self {
+        const { assert!(align_of::<T>() <= 64, "a slot is aligned to 64 bytes") };
+        Ring { slots, content: PhantomData }
     }
 
     pub(crate) const fn slots(&self) -> &Slots {

@@ -57,6 +57,10 @@ impl Orphans {
         self.0.load(order!(Acquire, "mpmc.orphans_seen"))
     }
 
+    pub(super) fn is_set(&self) -> bool {
+        self.read() & SET != 0
+    }
+
     fn raise(&self) {
         let mut seen = self.0.load(Ordering::Relaxed);
         for _ in 0..PATIENCE {

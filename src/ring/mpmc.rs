@@ -38,15 +38,15 @@ use bytemuck::AnyBitPattern;
 use crossbeam_utils::CachePadded;
 
 use crate::error::Corrupt;
-use crate::sync::{AtomicU64, Slot, mutated};
+use crate::sync::{AtomicU64, Ordering, Slot, mutated};
 use crate::wait::Barrier;
 
 pub(crate) use close::{Closing, Phase};
 pub(crate) use repair::{Orphans, Repairs};
 pub(crate) use slots::{Claim, Slots, Stamp};
-pub(crate) use word::{MAX_CAPACITY, Position, Word};
-#[cfg(any(test, loom))]
-pub(crate) use word::{MAX_DELIVERIES, State};
+#[cfg(test)]
+use word::MAX_DELIVERIES;
+pub(crate) use word::{MAX_CAPACITY, Position, State, Word};
 
 /// The shared part of the ring. Memory of all zeros is an open, empty ring.
 #[derive(Debug)]
@@ -68,6 +68,12 @@ const _: () = {
 };
 
 impl Header {
+    /// The hints to tail and head as they are, for onlookers.
+    pub(crate) fn hints(&self) -> (u64, u64) {
+        // Relaxed: figures.
+        (self.tail.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed))
+    }
+
     /// Whether there may be messages behind the head.
     pub(crate) fn has_orphans(&self) -> bool {
         self.orphans.is_set()
@@ -96,13 +102,14 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// Dimensions for `capacity` slots with a content of `T`, or `None` if that is zero or above [`MAX_CAPACITY`].
+    #[cfg(any(test, loom))]
     pub(crate) const fn of<T>(capacity: u64) -> Option<Self> {
         Self::new(capacity, size_of::<Cell<T>>())
     }
 
     /// The same for slots of `stride` bytes, whatever is in them.
     pub(crate) const fn new(capacity: u64, stride: usize) -> Option<Self> {
-        if capacity == 0 || capacity > MAX_CAPACITY || stride < size_of::<Stamp>() || stride % 16 != 0 {
+        if capacity == 0 || capacity > MAX_CAPACITY || stride < size_of::<Stamp>() || !stride.is_multiple_of(16) {
             return None;
         }
         Some(Geometry { capacity: capacity as u32, stride })
@@ -151,6 +158,7 @@ impl<T: Copy> Cell<T> {
         }
     }
 
+    #[cfg(loom)]
     pub(crate) fn content(&self) -> &Slot<T> {
         &self.content
     }
@@ -251,6 +259,7 @@ impl<T: AnyBitPattern> Ring<T> {
         Ring { slots, content: PhantomData }
     }
 
+    #[cfg(any(test, loom))]
     pub(crate) const fn slots(&self) -> &Slots {
         &self.slots
     }

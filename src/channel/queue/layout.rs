@@ -39,7 +39,27 @@ pub(crate) struct Figures {
     pub(crate) deaths: AtomicU64,
 }
 
+/// [`Figures`] as they were.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) skipped: u64,
+    pub(crate) redelivered: u64,
+    pub(crate) given_up: u64,
+    pub(crate) deaths: u64,
+}
+
 impl Figures {
+    pub(crate) fn read(&self) -> Counted {
+        // Relaxed: nothing is concluded from them.
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Counted {
+            skipped: read(&self.skipped),
+            redelivered: read(&self.redelivered),
+            given_up: read(&self.given_up),
+            deaths: read(&self.deaths),
+        }
+    }
+
     pub(super) fn count(&self, repairs: Repairs) {
         // Relaxed: nothing is concluded from them.
         self.skipped.fetch_add(repairs.skipped, Ordering::Relaxed);

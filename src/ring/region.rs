@@ -89,6 +89,7 @@ impl Region {
     /// By the ring's indices no thread of this process writes it now.
     #[inline(always)]
     pub(crate) unsafe fn load(&self, position: u64) -> u64 {
+        crate::sync::access();
         // SAFETY: mapped and aligned (`word`); volatile, so that a process that writes it against the rules
         // changes the value but cannot make it differ from one use to the next.
         unsafe { self.word(position).read_volatile() }
@@ -100,6 +101,7 @@ impl Region {
     /// By the ring's indices the word is the caller's alone.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, position: u64, word: u64) {
+        crate::sync::access();
         // SAFETY: mapped and aligned (`word`), and the caller's alone.
         unsafe { self.word(position).write_volatile(word) }
     }

@@ -60,7 +60,8 @@ mod sys;
 mod wait;
 
 pub use channel::{
-    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, bytes, queue, spsc,
+    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue, bytes, queue,
+    spsc,
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;

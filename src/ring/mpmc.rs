@@ -109,7 +109,11 @@ impl Geometry {
 
     /// The same for slots of `stride` bytes, whatever is in them.
     pub(crate) const fn new(capacity: u64, stride: usize) -> Option<Self> {
-        if capacity == 0 || capacity > MAX_CAPACITY || stride < size_of::<Stamp>() || !stride.is_multiple_of(16) {
+        if capacity == 0
+            || capacity > MAX_CAPACITY
+            || stride < size_of::<Stamp>()
+            || !stride.is_multiple_of(16)
+        {
             return None;
         }
         Some(Geometry { capacity: capacity as u32, stride })

@@ -2,7 +2,7 @@
 
 use crate::process;
 use crate::scenario::Scenario;
-use crate::worker::{Outcome, Worker};
+use crate::worker::{self, Outcome, Worker};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -66,7 +66,10 @@ pub fn work(
             so_far.kills += outcome.kills;
             free.push(worker.processor);
             if !tell(scenarios[worker.scenario], outcome) {
-                running.iter().for_each(|worker| process::kill(worker.pid));
+                for worker in &running {
+                    process::kill(worker.pid);
+                    worker::clean_up_after(worker.pid);
+                }
                 return Ok(());
             }
         }
@@ -145,6 +148,7 @@ impl Outcome {
         text += &format!("instructions {}\n", self.instructions);
         text += &format!("sleeps {}\n", self.sleeps);
         text += &format!("astray {}\n", self.astray);
+        text += &format!("missed {}\n", self.missed);
         self.effects.iter().for_each(|number| text += &format!("effect {number}\n"));
         self.violations.iter().for_each(|violation| text += &format!("violation {}\n", one_line(violation)));
         self.trouble.iter().for_each(|trouble| text += &format!("trouble {}\n", one_line(trouble)));
@@ -161,6 +165,7 @@ impl Outcome {
                 "instructions" => outcome.instructions = rest.parse().ok()?,
                 "sleeps" => outcome.sleeps = rest.parse().ok()?,
                 "astray" => outcome.astray = rest.parse().ok()?,
+                "missed" => outcome.missed = rest.parse().ok()?,
                 "effect" => outcome.effects.push(rest.parse().ok()?),
                 "violation" => outcome.violations.push(lines()),
                 "trouble" => outcome.trouble = Some(lines()),
@@ -182,6 +187,7 @@ mod tests {
             sleeps: 1,
             kills: 102,
             astray: 3,
+            missed: 2,
             effects: vec![40, 70],
             violations: vec!["one\n    of two lines".to_owned(), "another".to_owned()],
             trouble: Some("some".to_owned()),

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 thread_local! {
@@ -23,6 +24,14 @@ pub fn patience() -> Duration {
 pub fn set_patience(seconds: u64) {
     PATIENCE.set(seconds);
 }
+
+/// The directory of plain names: empty when a stage begins, and when it ends.
+pub(crate) fn place() -> PathBuf {
+    std::env::var_os(PLACE).map(PathBuf::from).unwrap_or_default()
+}
+
+/// The variable by which the library finds it.
+pub(crate) const PLACE: &str = "RINGWAY_DIR";
 
 pub(crate) fn role() -> &'static str {
     ROLE.get()
@@ -256,4 +265,16 @@ pub fn in_child(body: impl FnOnce() -> bool) -> bool {
         }
     });
     wait(pid) == 0
+}
+
+/// Looks again and again until it is so.
+///
+/// # Panics
+/// If it is not so in the end.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + patience();
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "{what}: not after {:?}", patience());
+        give_way();
+    }
 }

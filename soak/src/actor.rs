@@ -264,16 +264,16 @@ impl Actor {
 
     // ---- what is received
 
-    /// From here on, if this process dies, the next `count` messages of the lane may be lost (or come again).
-    pub(crate) fn risks(&self, lane: usize, risk: Risk, count: usize) {
-        let from = self.board.last[lane].load(READ);
-        self.risks_from(lane, risk, from, count);
+    /// From here on, if this process dies, the next `count` messages of the lane that nobody has had may be lost.
+    pub(crate) fn may_lose(&self, lane: usize, count: usize) {
+        self.risks_from(lane, Risk::Lost, self.board.last[lane].load(READ), count);
     }
 
-    /// The same for exactly this message.
-    pub(crate) fn risks_one(&self, lane: usize, risk: Risk, message: &[u8]) {
+    /// From here on, if it dies, this message and the `count - 1` behind it may come again. They may be coming again
+    /// already, so it must be told which they are.
+    pub(crate) fn may_repeat(&self, lane: usize, message: &[u8], count: usize) {
         if let Some(id) = message.first_chunk::<8>() {
-            self.risks_from(lane, risk, u64::from_le_bytes(*id), 1);
+            self.risks_from(lane, Risk::Again, u64::from_le_bytes(*id), count);
         }
     }
 

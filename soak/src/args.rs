@@ -22,7 +22,8 @@ With RUSTFLAGS=\"--cfg ringway_instruments\" members are held up at their access
 killed there: those are the kills \"inside an operation\". Without, that means: between call and return.
 
 A stall is the longest time for which somebody could not go on although it was alive, it and whom it waits for were
-not stopped, and what it waits for was there. It includes the noise of the machine; 20 s are a violation.
+not stopped, and what it waits for was there. It includes the noise of the machine, as far as the supervisor did not
+suffer from it too; 20 s are a violation.
 
 The last line is what happened. The exit code is 1 if anything was violated, or if nothing happened.
 ";

@@ -83,7 +83,7 @@ pub(crate) struct Slot {
     pub(crate) due: AtomicU64,
     /// What it wants to do: bit `lane` to send, bit `4 + lane` to receive. Not while it idles on purpose.
     pub(crate) wants: AtomicU32,
-    /// Whether it is held at an access to shared memory: [`HELD`] or [`TRAPPED`].
+    /// Whether it is held at an access to shared memory: `HELD` or `TRAPPED`.
     pub(crate) inside: AtomicU32,
     /// At which access from now on it is to be held until further notice; 0 at none.
     pub(crate) trap: AtomicU32,
@@ -129,6 +129,11 @@ pub(crate) enum Call {
     Receive,
     Close,
     Other,
+}
+
+/// The name of a [`Call`], by its number.
+pub(crate) fn call_name(call: u32) -> &'static str {
+    ["nothing", "Open", "Send", "Receive", "Close", "Other"].get(call as usize).unwrap_or(&"?")
 }
 
 /// What a death can do to messages.

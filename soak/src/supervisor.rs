@@ -140,10 +140,8 @@ impl Soak<'_> {
         let name = episode.scenario.name();
         if self.args.verbose || !episode.faults.is_empty() {
             self.clear_progress();
-            println!(
-                "{name}: episode {}: {} messages, {}",
-                episode.number, episode.tally.messages, episode.tally
-            );
+            let Tally { messages, who, .. } = &episode.tally;
+            println!("{name}: episode {}: {messages} messages, {} ({who})", episode.number, episode.tally);
         }
         if !episode.faults.is_empty() {
             for fault in &episode.faults {

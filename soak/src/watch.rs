@@ -1,12 +1,16 @@
 //! How long somebody could not go on who should have: who is alive, not stopped, waits for nobody who is stopped, and
 //! has what it waits for.
 //!
-//! The clock stands still while anybody is stopped or held, so a standstill does not begin anew with each of them.
+//! The clock stands still while anybody is stopped or held, so a standstill does not begin anew with each of them; and
+//! while the watch itself is kept from running, because then others are too.
 
-use crate::board::{Call, LANES, READ, SLOTS, Sheet, WRITE};
+use crate::board::{Call, LANES, READ, SLOTS, Sheet, WRITE, call_name};
 
 /// A stall so long is no stall: twenty seconds.
 pub(crate) const HANG: u64 = 20_000_000_000;
+
+/// The most that counts between two looks, which are half a millisecond apart if the machine lets us.
+const BLINK: u64 = 20_000_000;
 
 /// The clocks of an episode, in nanoseconds.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl Watch {
     /// Looks at everybody who is alive. Returns for how long the worst of them has been standing still by now.
     pub(crate) fn look(&mut self, sheet: &Sheet, running: &[usize], anybody_stopped: bool, now: u64) -> u64 {
         if !anybody_stopped {
-            self.clock += now.saturating_sub(self.looked);
+            self.clock += now.saturating_sub(self.looked).min(BLINK);
         }
         self.looked = now;
         sheet.clock.store(self.clock, WRITE);
@@ -84,7 +88,7 @@ impl Watch {
             // Of one and the same call.
             let late = due != 0 && due < now && call != 0 && slot.calls.load(READ) == calls;
             let stall = self.overdue[at].look(calls, late, clock);
-            worst = worst.max(self.note(stall, || format!("process {at}, beyond its deadline")));
+            worst = worst.max(self.note(stall, || format!("process {at}, late in {}", call_name(call))));
         }
         worst
     }

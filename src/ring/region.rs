@@ -6,7 +6,8 @@
 //!            ^ position & (N-1); every record is one contiguous slice from here
 //! ```
 //!
-//! Under loom it is an array of words, one loom cell each, and the mirror is done by masking.
+//! Under loom it is an array of words, one loom cell each, and the mirror is done by masking. To ThreadSanitizer the two
+//! halves are different memory, so of a race between them only the models tell.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;

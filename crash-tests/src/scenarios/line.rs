@@ -3,7 +3,7 @@
 use crate::process::{elsewhere, patience};
 use crate::scenario::Death;
 use process_tests::parcel;
-use ringway::{Connection, Deadline, Pipe, RecvError, SendError, Wait};
+use ringway::{Connection, Deadline, Pipe, RecvError, SendError, Wait, inspect};
 
 /// Both ends, in the process of the survivor. Eight [`SHORT`] messages fill it.
 pub(super) struct Line {
@@ -30,9 +30,23 @@ pub(super) fn send(tx: &Connection, number: u64) {
     tx.send_timeout(&message(number), patience()).unwrap();
 }
 
-/// The number of the next message, which must be whole.
+/// What an onlooker sees of the direction that `end` receives from.
+pub(super) fn look(end: &Connection) -> inspect::Lane {
+    match inspect::stat_fd(end.memory()).unwrap().detail {
+        inspect::Detail::Pipe(pipe) => pipe.forth,
+        other => panic!("no pipe: {other:?}"),
+    }
+}
+
+/// The number of a message, which must be whole.
+pub(super) fn check(message: &[u8]) -> u64 {
+    assert!([SHORT, LONG, HUGE].contains(&message.len()), "a message of {} bytes", message.len());
+    parcel::check(message).unwrap()
+}
+
+/// The number of the next message.
 pub(super) fn recv(rx: &Connection) -> u64 {
-    parcel::check(&rx.recv_timeout(patience()).unwrap()).unwrap()
+    check(&rx.recv_timeout(patience()).unwrap())
 }
 
 /// Waits for the coarse clock to move, by which senders tell when to ask whether anybody is left to receive: what
@@ -54,7 +68,7 @@ pub(super) fn recv_to_end(rx: &Connection) -> (Vec<u64>, usize) {
     let (mut numbers, mut torn) = (Vec::new(), 0);
     loop {
         match rx.recv_timeout(patience()) {
-            Ok(message) => numbers.push(parcel::check(&message).unwrap()),
+            Ok(message) => numbers.push(check(&message)),
             Err(RecvError::Torn { .. }) => torn += 1,
             Err(RecvError::Closed) => return (numbers, torn),
             Err(error) => panic!("after {numbers:?}: {error}"),
@@ -151,7 +165,7 @@ impl Line {
         while let Err(error) = self.tx.try_send(&text) {
             assert!(matches!(error, SendError::Full), "{error}");
             match self.rx.try_recv() {
-                Ok(message) => numbers.push(parcel::check(&message).unwrap()),
+                Ok(message) => numbers.push(check(&message)),
                 Err(RecvError::Empty) => assert!(!deadline.has_passed(), "it stays full"),
                 Err(error) => panic!("{error}"),
             }
@@ -177,18 +191,23 @@ impl Line {
 
     /// It is empty, takes as much as a new one, and another process can use both ends.
     pub(super) fn must_be_as_good_as_new(&self) {
-        let mut sent = 0;
-        while self.tx.try_send(&message(sent)).is_ok() {
-            sent += 1;
-        }
-        assert_eq!(sent as usize, SIZE / (SHORT + 8), "not all of the pipe can be used");
-        (0..sent).for_each(|number| assert_eq!(recv(&self.rx), number));
+        self.is_as_large_as_ever();
         elsewhere(|| {
             send(&self.tx, SENTINEL + 1);
             assert_eq!(recv(&self.rx), SENTINEL + 1);
             Vec::new()
         });
         assert!(matches!(self.rx.try_recv(), Err(RecvError::Empty)), "it is not empty");
+    }
+
+    /// It is empty, and takes as much as a new one.
+    pub(super) fn is_as_large_as_ever(&self) {
+        let mut sent = 0;
+        while self.tx.try_send(&message(sent)).is_ok() {
+            sent += 1;
+        }
+        assert_eq!(sent as usize, SIZE / (SHORT + 8), "not all of the pipe can be used");
+        (0..sent).for_each(|number| assert_eq!(recv(&self.rx), number));
     }
 }
 

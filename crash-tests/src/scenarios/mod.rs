@@ -1,7 +1,11 @@
 //! All scenarios, by subject.
 
+mod bell;
 mod bytes;
+mod eventcount;
+mod faulty;
 mod line;
+mod named;
 mod pipe;
 mod ring;
 mod segment;
@@ -9,10 +13,18 @@ mod spsc;
 
 use crate::scenario::Scenario;
 
+pub use faulty::faulty;
+
 /// All of them; those that take long come first, so that the processors end at about the same time.
 pub fn all() -> Vec<Scenario> {
-    [segment::scenarios(), pipe::scenarios(), spsc::scenarios(), bytes::scenarios()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let subjects = [
+        segment::scenarios(),
+        named::scenarios(),
+        bell::scenarios(),
+        pipe::scenarios(),
+        eventcount::scenarios(),
+        spsc::scenarios(),
+        bytes::scenarios(),
+    ];
+    subjects.into_iter().flatten().collect()
 }

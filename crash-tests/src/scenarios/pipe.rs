@@ -1,7 +1,7 @@
 //! Pipes: messages sent and received, whole and in pieces, by one of several holders of an end or by the last.
 
-use super::line::{HUGE, LONG, Line, SHORT, await_tick, message, recv, send};
-use crate::process::{Process, killed_elsewhere, patience};
+use super::line::{HUGE, LONG, Line, SHORT, await_tick, check, message, recv, send};
+use crate::process::{Process, elsewhere, killed_elsewhere, patience};
 use crate::scenario::{Scenario, operation};
 use process_tests::parcel;
 use ringway::{Connection, Deadline, RecvError};
@@ -90,6 +90,32 @@ fn senders() -> Vec<Scenario> {
             },
             |line, death| line.survives_sender_swept(2, death),
         ),
+        // The next sender takes its time, and nobody who received the first pieces is to keep others waiting.
+        Scenario::new(
+            "pipe/send-in-pieces-then-loan",
+            Line::new,
+            |line| {
+                send(&line.tx, 0);
+                assert_eq!(recv(&line.rx), 0);
+                await_tick();
+                let long = parcel::make(1, LONG);
+                operation(|| line.tx.send(&long).unwrap());
+            },
+            |line, death| {
+                let mut loan = line.tx.reserve_deadline(SHORT, Deadline::after(patience())).unwrap();
+                let came = match line.rx.try_recv() {
+                    Ok(long) => check(&long),
+                    Err(RecvError::Empty) => 0,
+                    Err(error) => panic!("{error}"),
+                };
+                assert!(came == 1 || !death.after, "the message is lost though the call had returned");
+                loan.copy_from_slice(&message(2));
+                loan.commit();
+                assert_eq!(elsewhere(|| vec![recv(&line.rx)]), [2]);
+                line.must_be_as_good_as_new();
+                came
+            },
+        ),
         Scenario::new(
             "pipe/send-last",
             Line::new,
@@ -133,7 +159,7 @@ fn senders() -> Vec<Scenario> {
                 operation(|| line.tx.send(&huge).unwrap());
             },
             |(line, got)| match line.rx.recv_deadline(Deadline::NOW) {
-                Ok(message) => got.push(parcel::check(&message).unwrap()),
+                Ok(message) => got.push(check(&message)),
                 Err(RecvError::Empty | RecvError::Timeout) => {}
                 Err(error) => panic!("{error}"),
             },

@@ -117,7 +117,7 @@ impl<K: Kind> Sender<K> {
     pub(super) fn survives_receiver(mut self, first: u64, last: u64, death: Death) -> u64 {
         let sent = fill::<K>(&mut self.tx, self.next);
         let released = sent - K::BRIM;
-        self.must_be_closed(sent);
+        self.must_be_closed();
         assert!(released == first || released == last, "{released} messages of {last} released at once");
         assert!(
             released == last || !death.after,
@@ -126,13 +126,13 @@ impl<K: Kind> Sender<K> {
         let next = elsewhere(|| vec![take_all::<K>(&mut K::open_rx(), released)]);
         assert_eq!(next, [sent], "messages are lost");
         assert_eq!(fill::<K>(&mut self.tx, sent), sent + K::BRIM, "not all of the ring can be used");
-        self.must_be_closed(sent + K::BRIM);
+        self.must_be_closed();
         K::unlink("ring");
         released - first
     }
 
     /// The ring is full.
-    fn must_be_closed(&mut self, _next: u64) {
+    pub(super) fn must_be_closed(&mut self) {
         assert!(K::is_closed_for_tx(&mut self.tx, patience()), "not closed");
     }
 }
@@ -140,6 +140,45 @@ impl<K: Kind> Sender<K> {
 /// Roles taken over from the dead, in mid-stream.
 pub(super) fn opening<K: Kind>(subject: &str) -> Vec<Scenario> {
     vec![
+        // By one who is attached already, and does not clean up the place of the dead first.
+        Scenario::new(
+            format!("{subject}/producer-heir"),
+            || Receiver::<K>::of_a_ring_with(1),
+            |_| {
+                let mut tx = K::open_tx();
+                operation(|| assert!(K::put(&mut tx, 1)));
+            },
+            |mut it, death| {
+                let mut tx = K::open_tx();
+                let next = take_all::<K>(&mut it.rx, 0);
+                assert!(next == 2 || next == 1 && !death.after, "{next} messages came");
+                assert!(K::put(&mut tx, next), "the ring is not full");
+                assert_eq!(K::take(&mut it.rx), Some(next));
+                drop(tx);
+                it.must_be_closed();
+                it.must_be_as_good_as_new(next + 1);
+                next - 1
+            },
+        ),
+        Scenario::new(
+            format!("{subject}/consumer-heir"),
+            Sender::<K>::of_a_full_ring,
+            |_| {
+                let mut rx = K::open_rx();
+                operation(|| assert_eq!(K::take(&mut rx), Some(0)));
+            },
+            |mut it, death| {
+                let mut rx = K::open_rx();
+                let first = K::take(&mut rx).expect("there are more");
+                assert!(first == 1 || first == 0 && !death.after, "{first} comes again");
+                assert_eq!(take_all::<K>(&mut rx, first + 1), K::BRIM, "messages are lost");
+                assert_eq!(fill::<K>(&mut it.tx, K::BRIM), 2 * K::BRIM, "not all of the ring can be used");
+                drop(rx);
+                it.must_be_closed();
+                K::unlink("ring");
+                first
+            },
+        ),
         Scenario::new(
             format!("{subject}/producer-takeover"),
             || {

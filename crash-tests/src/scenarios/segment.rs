@@ -2,7 +2,7 @@
 
 use super::ring::{Kind, Receiver, Sender, know_oneself};
 use super::spsc::Typed;
-use crate::process::{elsewhere, patience};
+use crate::process::{elsewhere, patience, place};
 use crate::scenario::{Death, Scenario, operation};
 use process_tests::message::Fixed;
 use ringway::spsc::{Consumer, Producer};
@@ -196,8 +196,7 @@ fn removing() -> Vec<Scenario> {
 
 /// What is in the directory, hidden or not.
 fn left() -> Vec<String> {
-    let place = std::env::var_os("RINGWAY_DIR").expect("set by the harness");
-    let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name());
+    let entries = std::fs::read_dir(place()).unwrap().map(|entry| entry.unwrap().file_name());
     entries.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
@@ -264,8 +263,7 @@ impl Receiver<Typed> {
 /// A ring as it would be left by an earlier boot: with another boot's number, and the right checksum.
 fn make_stale() {
     drop(Receiver::<Typed>::new());
-    let place = std::env::var("RINGWAY_DIR").expect("set by the harness");
-    let file = File::options().read(true).write(true).open(place + "/ring").unwrap();
+    let file = File::options().read(true).write(true).open(place().join("ring")).unwrap();
     let mut header = [0; 192];
     file.read_exact_at(&mut header, 0).unwrap();
     header[104] ^= 1; // the first byte of the boot's number

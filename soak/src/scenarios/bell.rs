@@ -3,7 +3,7 @@
 use super::bare::{Outcome, fault};
 use super::{Part, Props, Scenario, pipes};
 use crate::actor::{Actor, Fault, Side};
-use crate::board::{BLOCK, Call, READ, Risk, SLOTS};
+use crate::board::{BLOCK, Call, READ, SLOTS};
 use crate::message::Sizes;
 use crate::plan::Plan;
 use crate::sys;
@@ -160,7 +160,7 @@ fn take_all(
 ) -> Result<(Outcome, Option<u64>), Fault> {
     let mut first = None;
     loop {
-        actor.risks(LANE, Risk::Lost, 1);
+        actor.may_lose(LANE, 1);
         let is_late = |result: &Result<_, _>| matches!(result, Err(RecvError::Timeout));
         let result = match timer {
             Duration::ZERO => actor.call(Call::Receive, || connection.try_recv()),

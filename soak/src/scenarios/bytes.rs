@@ -3,7 +3,7 @@
 use super::bare::{self, AT_ONCE, LANE, NAME, Outcome, Rx, SEATS, Tx, Way, fault};
 use super::{Part, Scenario};
 use crate::actor::{Actor, Fault};
-use crate::board::{Call, Risk};
+use crate::board::Call;
 use crate::message::Sizes;
 use crate::plan::Plan;
 use ringway::bytes::{Consumer, Producer};
@@ -158,7 +158,7 @@ impl Rx for Consumer {
             0 => {
                 let mut buffer = Vec::new();
                 for _ in 0..actor.random.between(1, 100) {
-                    actor.risks(LANE, Risk::Lost, 1);
+                    actor.may_lose(LANE, 1);
                     let result = actor.call(Call::Receive, || self.pop_into(&mut buffer));
                     match take(actor, result.map(|_| &buffer).map_err(RecvError::from))? {
                         Outcome::Went => {}
@@ -168,12 +168,12 @@ impl Rx for Consumer {
                 Ok(Outcome::Went)
             }
             1 if bare::may_wait_for_ever(actor) => {
-                actor.risks(LANE, Risk::Lost, 1);
+                actor.may_lose(LANE, 1);
                 let result = actor.call(Call::Receive, || self.recv());
                 take(actor, result)
             }
             1 | 2 => {
-                actor.risks(LANE, Risk::Lost, 1);
+                actor.may_lose(LANE, 1);
                 let is_late = |result: &Result<_, _>| matches!(result, Err(RecvError::Timeout));
                 let result =
                     actor.timed(Call::Receive, timeout, is_late, |deadline| self.recv_deadline(deadline))?;
@@ -187,7 +187,7 @@ impl Rx for Consumer {
                         Ok(Outcome::Went)
                     }
                     Ok(view) => {
-                        actor.risks_one(LANE, Risk::Again, &view);
+                        actor.may_repeat(LANE, &view, 1);
                         actor.took(LANE, &view, true)?;
                         actor.call(Call::Receive, || drop(view));
                         actor.is_safe();
@@ -198,11 +198,13 @@ impl Rx for Consumer {
             }
             _ => {
                 let most = actor.random.between(1, 40) as usize;
-                actor.risks(LANE, Risk::Again, most);
                 let mut drain = self.drain();
                 let mut outcome = Outcome::Not;
                 for _ in 0..most {
                     let Some(message) = actor.call(Call::Receive, || drain.next()) else { break };
+                    if outcome == Outcome::Not {
+                        actor.may_repeat(LANE, message, most);
+                    }
                     actor.took(LANE, message, true)?;
                     outcome = Outcome::Went;
                 }

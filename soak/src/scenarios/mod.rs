@@ -1,4 +1,4 @@
-//! What is soaked. A new primitive joins with a file here and a line in [`ALL`].
+//! What is soaked. A new primitive joins with a file here and a line in `ALL`.
 
 use crate::actor::{Actor, Fault, SIDES};
 use crate::message::Sizes;
@@ -73,7 +73,7 @@ pub(crate) struct Part {
     pub(crate) only_sends: bool,
     /// It is needed until all who only send are gone.
     pub(crate) drains: bool,
-    /// Which ends it is handed, where they have no name: bits of [`Side`].
+    /// Which ends it is handed, where they have no name: see `Side::bit`.
     pub(crate) ends: u32,
 }
 

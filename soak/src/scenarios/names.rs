@@ -4,7 +4,7 @@
 use super::bare::fault;
 use super::{Part, Scenario};
 use crate::actor::{Actor, Fault};
-use crate::board::{Call, Repair, Risk};
+use crate::board::{Call, Repair};
 use crate::message::Sizes;
 use crate::plan::Plan;
 use ringway::{Connection, End, Error, Options, Pipe, RecvError, SendError, bytes, inspect, spsc};
@@ -286,7 +286,7 @@ fn send(actor: &mut Actor, send: impl FnOnce(&[u8]) -> Result<bool, Fault>) -> R
 
 /// Receives a message: it is whole, was sent, and comes once.
 fn receive(actor: &mut Actor, receive: impl FnOnce() -> Result<Vec<u8>, RecvError>) -> Result<(), Fault> {
-    actor.risks(LANE, Risk::Lost, 1);
+    actor.may_lose(LANE, 1);
     match actor.call(Call::Receive, receive) {
         Ok(message) => actor.took(LANE, &message, false).map(drop)?,
         Err(RecvError::Timeout | RecvError::Closed) => {}

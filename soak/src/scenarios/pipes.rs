@@ -3,7 +3,7 @@
 use super::bare::{Outcome, fault};
 use super::{KEYS, Part, Props, RECEIVER, SENDER};
 use crate::actor::{Actor, Fault, Side};
-use crate::board::{COUNT, Call, Repair, Risk};
+use crate::board::{COUNT, Call, Repair};
 use crate::plan::Plan;
 use ringway::inspect::{self, Detail};
 use ringway::{Connection, End, Error, Options, Pipe, RecvError, SendError};
@@ -157,7 +157,7 @@ pub(super) fn receive_some(
     let mut buffer = Vec::new();
     for _ in 0..actor.random.between(1, 30) {
         let timeout = actor.any_timeout();
-        actor.risks(lane, Risk::Lost, 1);
+        actor.may_lose(lane, 1);
         let result = match way {
             0 => actor.call(Call::Receive, || connection.try_recv()),
             1 => actor.call(Call::Receive, || connection.recv()),
@@ -187,7 +187,7 @@ pub(super) fn receive_some(
                 match taken {
                     Ok(message) => {
                         // It is released by dropping it: until then it comes again if we die.
-                        actor.risks_one(lane, Risk::Again, &message);
+                        actor.may_repeat(lane, &message, 1);
                         actor.took(lane, &message, false)?;
                         actor.call(Call::Receive, || drop(message));
                         actor.is_safe();

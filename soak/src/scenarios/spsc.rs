@@ -3,7 +3,7 @@
 use super::bare::{self, AT_ONCE, LANE, NAME, Outcome, Rx, SEATS, Tx, Way, fault};
 use super::{Part, Scenario};
 use crate::actor::{Actor, Fault};
-use crate::board::{Call, Risk};
+use crate::board::Call;
 use crate::message::Sizes;
 use crate::plan::Plan;
 use ringway::spsc::{Consumer, Producer, PushError, SendError};
@@ -145,7 +145,7 @@ impl Rx for Consumer<Typed> {
         match actor.random.weighted(&[4, 4, 3, 4, 1, 3, 3]) {
             0 => {
                 for _ in 0..actor.random.between(1, 100) {
-                    actor.risks(LANE, Risk::Lost, 1);
+                    actor.may_lose(LANE, 1);
                     let result = actor.call(Call::Receive, || self.pop());
                     match take(actor, result.map_err(RecvError::from))? {
                         Outcome::Went => {}
@@ -155,12 +155,12 @@ impl Rx for Consumer<Typed> {
                 Ok(Outcome::Went)
             }
             1 if bare::may_wait_for_ever(actor) => {
-                actor.risks(LANE, Risk::Lost, 1);
+                actor.may_lose(LANE, 1);
                 let result = actor.call(Call::Receive, || self.recv());
                 take(actor, result)
             }
             1 | 2 => {
-                actor.risks(LANE, Risk::Lost, 1);
+                actor.may_lose(LANE, 1);
                 let is_late = |result: &Result<_, _>| matches!(result, Err(RecvError::Timeout));
                 let timeout = actor.any_timeout();
                 let receive = |deadline| self.recv_deadline(deadline);
@@ -172,13 +172,13 @@ impl Rx for Consumer<Typed> {
                 if way == 4 {
                     let message = *slot;
                     slot.keep();
-                    actor.risks(LANE, Risk::Lost, 1);
+                    actor.may_lose(LANE, 1);
                     return match actor.call(Call::Receive, || self.pop()) {
                         Ok(again) if again == message => take(actor, Ok(again)),
                         other => Err(format!("{message:x?} was kept, and now there is {other:x?}")),
                     };
                 }
-                actor.risks_one(LANE, Risk::Again, bytemuck::bytes_of(&*slot));
+                actor.may_repeat(LANE, bytemuck::bytes_of(&*slot), 1);
                 actor.took(LANE, bytemuck::bytes_of(&*slot), true)?;
                 actor.call(Call::Receive, || drop(slot));
                 actor.is_safe();
@@ -186,7 +186,7 @@ impl Rx for Consumer<Typed> {
             }
             5 => {
                 let mut messages = [[0; 5]; 16];
-                actor.risks(LANE, Risk::Lost, messages.len());
+                actor.may_lose(LANE, messages.len());
                 let popped = actor.call(Call::Receive, || self.pop_slice(&mut messages));
                 let count = popped.map_err(|error| fault("pop_slice", error))?;
                 for message in &messages[..count] {
@@ -197,11 +197,13 @@ impl Rx for Consumer<Typed> {
             }
             _ => {
                 let most = actor.random.between(1, 40) as usize;
-                actor.risks(LANE, Risk::Again, most);
                 let mut drain = self.drain();
                 let mut outcome = Outcome::Not;
                 for _ in 0..most {
                     let Some(message) = actor.call(Call::Receive, || drain.next()) else { break };
+                    if outcome == Outcome::Not {
+                        actor.may_repeat(LANE, bytemuck::bytes_of(&message), most);
+                    }
                     actor.took(LANE, bytemuck::bytes_of(&message), true)?;
                     outcome = Outcome::Went;
                 }

@@ -78,7 +78,7 @@ pub(crate) struct Chart {
 const TOP: f64 = 118.0;
 const BOTTOM: f64 = 74.0;
 /// Between a panel's left edge and its plot: the names of the lines.
-const NAMES: f64 = 286.0;
+const NAMES: f64 = 312.0;
 /// Between a plot and the panel's right edge: the scale.
 const SCALE: f64 = 78.0;
 const PLOT: f64 = 400.0;

@@ -16,7 +16,7 @@ pub(crate) static PEER: Peer = Peer {
     longest: 1 << 20,
     copies: 1,
     blocks: true,
-    note: "records of any length, read in place",
+    note: "records of any length, read in place; has batches, not used here",
     optional: false,
     run: worker::measure::<Bytes>,
     open: Some(worker::measure_opening::<Bytes>),

@@ -18,10 +18,10 @@ pub(crate) static PEER: Peer = Peer {
     group: Group::Ours,
     place: Place::Processes,
     modes: &[Mode::Spin, Mode::Adaptive, Mode::Park],
-    longest: 4096,
+    longest: 1024,
     copies: 1,
     blocks: true,
-    note: "plain values, written and read in place; for larger ones there is bytes",
+    note: "plain values, read in place above 64 B; for larger ones there is bytes; has batches, not used here",
     optional: false,
     run,
     open: Some(worker::measure_opening::<Spsc<super::Word>>),
@@ -37,7 +37,7 @@ pub(crate) static THREADS: Peer = Peer {
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Spsc up to 4096)
+    measure_typed!(job, Spsc up to 1024)
 }
 
 /// How our endpoints wait in this mode.
@@ -60,7 +60,10 @@ impl<M: Message> Link for Rings<M> {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let message = M::of(message)?;
-        if let Some(mut slot) = self.tx.reserve() {
+        // What fits into a few registers is quicker by value, what does not is written where it will lie.
+        if size_of::<M>() > 64
+            && let Some(mut slot) = self.tx.reserve()
+        {
             *slot = *message;
             slot.commit();
             return Ok(());
@@ -70,7 +73,9 @@ impl<M: Message> Link for Rings<M> {
 
     #[inline]
     fn receive<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        if let Some(message) = self.rx.peek() {
+        if size_of::<M>() > 64
+            && let Some(message) = self.rx.peek()
+        {
             return Ok(read(bytemuck::bytes_of(&*message)));
         }
         let message = self.rx.recv()?;

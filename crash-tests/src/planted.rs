@@ -23,10 +23,9 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "role.keep_dead", scenarios: &["spsc/producer-heir"] },
     // A slot of a queue.
     Planted { site: "mpmc.commit_before_write", scenarios: &["queue/send"] },
-    Planted { site: "mpmc.free_before_read", scenarios: &["queue/recv"] },
     Planted { site: "mpmc.skip", scenarios: &["queue/send"] },
-    Planted { site: "mpmc.redeliver", scenarios: &["queue/recv"] },
-    Planted { site: "mpmc.announce_before", scenarios: &["queue/repair-receiver", "queue/take-orphan"] },
+    Planted { site: "mpmc.redeliver", scenarios: &["queue/repair-receiver"] },
+    Planted { site: "mpmc.announce_before", scenarios: &["queue/repair-at-open"] },
     // Names.
     Planted { site: "segment.link_first", scenarios: &["segment/create"] },
     Planted { site: "segment.retire_first", scenarios: &["segment/unlink-own"] },

@@ -86,8 +86,11 @@ fn survives_receiver(jobs: Jobs, messages: u64, receiving: u64, death: Death) ->
     2 * taken + again.len() as u64
 }
 
-/// Leaves a slot as somebody would who died in the middle: its word, with the owner in it.
-fn leave_in_hand(slot: u64, state: u64) {
+const WRITING: u64 = 1;
+const READING: u64 = 3;
+
+/// Leaves a slot, in the first lap, as somebody would who died in the middle: its word, with the owner in it.
+fn leave_in_hand(capacity: u64, slot: u64, state: u64) {
     // Index 2: we are 1, and the dead came next.
     killed_elsewhere(open);
     let path = place().join("queue");
@@ -100,6 +103,10 @@ fn leave_in_hand(slot: u64, state: u64) {
     let data_at = word(72); // as the header says
     let at = data_at + slot * 64;
     file.write_all_at(&(word(at) & !0x3_ffff | state << 16 | 2).to_ne_bytes(), at).unwrap();
+    // Who claims tells the next one to look further: the hints lie in lines of their own, first the tail.
+    let hint = word(56) + if state == READING { 128 } else { 0 };
+    let next = if slot + 1 < capacity { slot + 1 } else { 1 << 24 };
+    file.write_all_at(&next.to_ne_bytes(), hint).unwrap();
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -243,8 +250,6 @@ fn sleepers() -> Vec<Scenario> {
 
 /// The victim ends what one before it began, and dies over it.
 fn repairers() -> Vec<Scenario> {
-    const WRITING: u64 = 1;
-    const READING: u64 = 3;
     vec![
         // Slot 1 holds message 0; slot 2 would be next.
         Scenario::new(
@@ -252,7 +257,7 @@ fn repairers() -> Vec<Scenario> {
             || {
                 let jobs = with(3, 2);
                 expect(0, jobs.recv());
-                leave_in_hand(2, WRITING); // instead of message 1
+                leave_in_hand(3, 2, WRITING); // instead of message 1
                 jobs
             },
             |_| {
@@ -269,7 +274,7 @@ fn repairers() -> Vec<Scenario> {
             "queue/repair-receiver",
             || {
                 let jobs = with(3, 3);
-                leave_in_hand(1, READING);
+                leave_in_hand(3, 1, READING);
                 jobs
             },
             |_| {
@@ -285,11 +290,29 @@ fn repairers() -> Vec<Scenario> {
                 0
             },
         ),
+        // Nobody comes past the slot by himself: the head is beyond, and the tail a lap behind.
+        Scenario::new(
+            "queue/repair-at-open",
+            || {
+                let jobs = with(4, 1);
+                leave_in_hand(4, 1, READING);
+                jobs
+            },
+            |_| {
+                super::ring::know_oneself();
+                drop(operation(open));
+            },
+            |jobs, _| {
+                assert_eq!(take_all(&jobs), [(0, 1)]);
+                must_be_as_good_as_new(jobs);
+                0
+            },
+        ),
         Scenario::new(
             "queue/take-orphan",
             || {
                 let jobs = with(3, 3);
-                leave_in_hand(1, READING);
+                leave_in_hand(3, 1, READING);
                 assert!(matches!(jobs.try_send(Fixed::new(3)), Err(SendError::Full)));
                 jobs
             },

@@ -21,6 +21,11 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "bytes.write_takeover_one_early", scenarios: &["bytes/producer-takeover"] },
     Planted { site: "bytes.read_takeover_one_late", scenarios: &["bytes/consumer-takeover"] },
     Planted { site: "role.keep_dead", scenarios: &["spsc/producer-heir"] },
+    // A slot of a queue.
+    Planted { site: "mpmc.commit_before_write", scenarios: &["queue/send"] },
+    Planted { site: "mpmc.skip", scenarios: &["queue/send"] },
+    Planted { site: "mpmc.redeliver", scenarios: &["queue/repair-receiver"] },
+    Planted { site: "mpmc.announce_before", scenarios: &["queue/repair-at-open"] },
     // Names.
     Planted { site: "segment.link_first", scenarios: &["segment/create"] },
     Planted { site: "segment.retire_first", scenarios: &["segment/unlink-own"] },

@@ -19,6 +19,7 @@
 mod copy;
 
 pub(crate) mod bytes;
+pub(crate) mod mpmc;
 mod pace;
 pub(crate) mod region;
 pub(crate) mod spsc;

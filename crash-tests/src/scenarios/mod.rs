@@ -7,6 +7,7 @@ mod faulty;
 mod line;
 mod named;
 mod pipe;
+mod queue;
 mod ring;
 mod segment;
 mod spsc;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         bell::scenarios(),
         pipe::scenarios(),
         eventcount::scenarios(),
+        queue::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

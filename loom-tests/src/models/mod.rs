@@ -39,6 +39,7 @@ suites! {
     futex,
     gate,
     lock_word,
+    mpmc,
     spsc,
 }
 

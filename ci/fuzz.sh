@@ -46,7 +46,7 @@ for target in "${targets[@]}"; do
     if ((status != 0)); then
         artefact=$(sed -nE 's/.*Test unit written to (.*)/\1/p' "$log" | tail -n 1)
         grep -aE -A 4 'panicked at|^==[0-9]+== ?ERROR|^SUMMARY' "$log" >&2 || tail -n 30 "$log" >&2
-        [[ -z $artefact ]] || echo "fuzz: again with: cargo +nightly fuzz run $target ${artefact#fuzz/}" >&2
+        [[ -z $artefact ]] || echo "fuzz: again with: cargo +nightly fuzz run $target $artefact" >&2
         fail "$target ended with exit code $status; its log is $log${artefact:+, its input $artefact}"
     fi
     ((${executions:-0} > 0)) || fail "$target executed nothing"

@@ -32,7 +32,7 @@ RINGWAY_DIR=$(mktemp -d /dev/shm/ringway-fuzz-XXXXXX)
 export RINGWAY_DIR
 trap 'rm -rf "$RINGWAY_DIR"' EXIT
 # An allocation as large as a peer says can fail; that is answered.
-export ASAN_OPTIONS=allocator_may_return_null=1:detect_odr_violation=0
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_odr_violation=0:quarantine_size_mb=64
 
 for target in "${targets[@]}"; do
     log=fuzz/target/$target.log
@@ -41,13 +41,14 @@ for target in "${targets[@]}"; do
     # A minute is for a machine that is busy with other things: a call that ends takes some milliseconds at most.
     status=0
     "$binaries/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -artifact_prefix="$artefacts/" \
-        -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 > "$log" 2>&1 || status=$?
+        -max_total_time="$seconds" -len_control=0 -max_len=600 -timeout=60 -rss_limit_mb=2048 -print_funcs=0 \
+        -print_final_stats=1 > "$log" 2>&1 || status=$?
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     features=$(sed -nE 's/^#.* ft: ([0-9]+) .*/\1/p' "$log" | tail -n 1)
     if ((status != 0)); then
         artefact=$(sed -nE 's/.*Test unit written to (.*)/\1/p' "$log" | tail -n 1)
         grep -aE -A 4 'panicked at|^==[0-9]+== ?ERROR|^SUMMARY' "$log" >&2 || tail -n 30 "$log" >&2
-        [[ -z $artefact ]] || echo "fuzz: again with: cargo +nightly fuzz run $target ${artefact#fuzz/}" >&2
+        [[ -z $artefact ]] || echo "fuzz: again with: cargo +nightly fuzz run $target $artefact" >&2
         fail "$target ended with exit code $status; its log is $log${artefact:+, its input $artefact}"
     fi
     ((${executions:-0} > 0)) || fail "$target executed nothing"

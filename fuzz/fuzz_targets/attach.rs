@@ -12,6 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use ringway::{Connection, End, Error, Options, Pipe, Wait, bytes, inspect, spsc};
 use ringway_fuzz::calls::{self, Call};
 use ringway_fuzz::crew::wake_in_time;
+use ringway_fuzz::list::{Few, Rest};
 use ringway_fuzz::{place, raw};
 use std::cell::RefCell;
 use std::fs::File;
@@ -23,13 +24,13 @@ use std::os::unix::net::UnixStream;
 struct Input<'a> {
     holder: Holder,
     length: Length,
-    actions: Vec<Action>,
     bytes: Bytes<'a>,
+    actions: Rest<Action, 24>,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Bytes<'a> {
-    Object { of: Object, header: Vec<Edit>, repair: Repair, words: Vec<(Part, Edit)> },
+    Object { of: Object, header: Few<Edit, 4>, repair: Repair, words: Few<(Part, Edit), 16> },
     Any(&'a [u8]),
 }
 
@@ -206,7 +207,7 @@ impl World {
         let Some(fd) = self.hold(input.holder, &bytes, len) else { return };
         let named = matches!(input.holder, Holder::File);
         let mut endpoints = Vec::new();
-        for action in input.actions.iter().take(24) {
+        for action in input.actions.iter() {
             match *action {
                 Action::Stat => drop(inspect::stat(&self.name)),
                 Action::StatDescriptor => drop(inspect::stat_fd(fd.as_fd())),
@@ -244,7 +245,7 @@ impl World {
             Bytes::Object { of, header, repair, words } => (of, header, repair, words),
         };
         let mut bytes = self.objects[*of as usize].clone();
-        for edit in header {
+        for edit in header.iter() {
             let at = usize::from(edit.at) * 4 % raw::HEADER;
             let half = u32::from_le_bytes(bytes[at..][..4].try_into().unwrap());
             bytes[at..][..4].copy_from_slice(&(edit.change.apply(half.into()) as u32).to_le_bytes());
@@ -258,7 +259,7 @@ impl World {
         let honest = &self.objects[*of as usize];
         let [body, body_len, data, data_len] = [raw::BODY_AT, raw::BODY_LEN, raw::DATA_AT, raw::DATA_LEN]
             .map(|at| raw::word_in(honest, at) as usize);
-        for (part, edit) in words {
+        for (part, edit) in words.iter() {
             let (from, len) = match part {
                 Part::Retired => (raw::HEADER, 8),
                 Part::Rows => (raw::ROWS, 64 * 4),

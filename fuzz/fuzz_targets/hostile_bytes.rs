@@ -10,6 +10,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ringway::bytes::{Consumer, Producer};
 use ringway::{Deadline, PopError, RecvError, SendError};
+use ringway_fuzz::list::{Few, Rest};
 use ringway_fuzz::raw::{Raw, ring};
 use ringway_fuzz::sides::{MAX_LEN, No, Reading, SIZE, Writing, footprint};
 use std::cell::RefCell;
@@ -21,7 +22,7 @@ const ME: u64 = 1;
 #[derive(Arbitrary, Debug)]
 struct Input {
     trusted: bool,
-    steps: Vec<Step>,
+    steps: Rest<Step, 200>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -33,9 +34,9 @@ enum Step {
     Head(i16),
     WildHead(u64),
     /// Record headers, from so far in front of or behind the reader's position.
-    Records(i16, Vec<(u32, u32)>),
+    Records(i16, Few<(u32, u32), 8>),
     /// Bytes, the same way.
-    Payload(i16, Vec<u8>),
+    Payload(i16, Few<u8, 32>),
     Role(Side, u64),
     HeldBy(Side, u8),
     Pop,
@@ -45,7 +46,7 @@ enum Step {
     Receive,
     Push(u16),
     Loan(u16, u16),
-    Batch(Vec<u16>, bool),
+    Batch(Few<u16, 8>, bool),
     Send(u16),
     Open(Side, u64, u64),
 }
@@ -204,7 +205,7 @@ impl World {
             Step::WildHead(head) => self.set(ring::HEAD, *head),
             Step::Records(by, records) => {
                 let mut at = reads_at.wrapping_add_signed(i64::from(*by) & !7);
-                for (len, tag) in records {
+                for (len, tag) in records.iter() {
                     let place = self.raw.data + (at % SIZE) as usize;
                     self.raw.set(place, u64::from(*tag) << 32 | u64::from(*len));
                     at = at.wrapping_add(footprint((*len).into()));
@@ -339,7 +340,7 @@ fn write(step: &Step, raw: &Raw, producer: &mut Producer, writing: &mut Writing,
         }
         Step::Batch(lens, commit) => {
             let mut batch = producer.batch();
-            for len in lens {
+            for len in lens.iter() {
                 let expected = writing.reserve(raw, (*len).into());
                 assert_eq!(batch.push(&pattern((*len).into())).is_ok(), expected.is_ok());
                 if expected.is_ok() {
@@ -387,7 +388,7 @@ thread_local! {
 fuzz_target!(|input: Input| {
     WORLD.with_borrow_mut(|world| {
         world.begin(input.trusted);
-        for step in input.steps.iter().take(200) {
+        for step in input.steps.iter() {
             world.take(step);
         }
     });

@@ -4,6 +4,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use ringway_fuzz::list::Rest;
 use ringway_fuzz::oracle::{bytes, pipe, typed};
 use std::cell::RefCell;
 
@@ -19,13 +20,13 @@ struct Input {
 #[derive(Arbitrary, Debug)]
 enum Steps {
     /// Eight bytes in five places of eight.
-    Words(Vec<typed::Step>),
+    Words(Rest<typed::Step, 200>),
     /// 24 bytes in four places.
-    Structs(Vec<typed::Step>),
+    Structs(Rest<typed::Step, 200>),
     /// One byte in one place.
-    Single(Vec<typed::Step>),
-    Bytes(Vec<bytes::Step>),
-    Pipe(Vec<pipe::Step>),
+    Single(Rest<typed::Step, 200>),
+    Bytes(Rest<bytes::Step, 200>),
+    Pipe(Rest<pipe::Step, 200>),
 }
 
 /// Each world twice: with handles that do not trust, and with such that do.

@@ -5,9 +5,10 @@
 //! What the rules make of it, [`Receiver::expect`] says: a model of its own, beside `stream.rs` and `receive.rs`.
 #![no_main]
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use ringway::{Connection, Deadline, End, Pipe, RecvError};
+use ringway_fuzz::list::Rest;
 use ringway_fuzz::place;
 use ringway_fuzz::raw::{Raw, held_lock, pipe, ring};
 use ringway_fuzz::sides::{No, Reading, SIZE, footprint};
@@ -24,16 +25,16 @@ const ID: u32 = FIRST - 1;
 struct Input {
     /// Receives what lies there by reference, and messages of a mebibyte rather than of 1500 bytes.
     trusted: bool,
-    steps: Vec<Step>,
+    steps: Rest<Step, 200>,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Step {
     /// A record with these flags, number, length and first bytes, if there is space for it.
     Record {
-        flags: u8,
-        id: u8,
-        len: u16,
+        flags: Flags,
+        id: Id,
+        len: Len,
         announced: Announced,
     },
     /// A record whose header says anything.
@@ -54,6 +55,35 @@ enum Step {
     Poll,
     /// The other connection is closed.
     Close,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Flags {
+    Whole,
+    First,
+    Middle,
+    Last,
+    Abort,
+    Any(u8),
+}
+
+/// One of few, so that pieces meet.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Id {
+    One,
+    Two,
+    /// Differs from the first in the highest bit only.
+    Large,
+    Any(u32),
+}
+
+/// The length of a record.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Len {
+    Small(u8),
+    Any(u16),
+    /// What the longest message still lacks, or a byte less or more.
+    ToTheLimit(#[arbitrary(with = |bytes: &mut Unstructured| bytes.int_in_range(-1..=1))] i8),
 }
 
 /// What a first piece says of the length of the whole.
@@ -297,9 +327,26 @@ impl World {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Record { flags, id, len, announced } => {
+                let flags = match flags {
+                    Flags::Whole => WHOLE,
+                    Flags::First => FIRST,
+                    Flags::Middle => 0,
+                    Flags::Last => LAST,
+                    Flags::Abort => ABORT,
+                    Flags::Any(flags) => u32::from(flags) << 24,
+                };
                 self.number += 1;
                 let seed = self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let len = u64::from(len).min(SIZE - 8);
+                let len = match len {
+                    Len::Small(len) => len.into(),
+                    Len::Any(len) => u64::from(len).min(SIZE - 8),
+                    Len::ToTheLimit(by) => {
+                        let received = self.one.partial.as_ref().map_or(0, |partial| partial.received);
+                        let lacks = self.max.saturating_sub(received).min(SIZE as usize - 200) as u64;
+                        let prefix = if flags & WHOLE == FIRST { 8 } else { 0 };
+                        (lacks + prefix).saturating_add_signed(by.into())
+                    }
+                };
                 let mut payload: Vec<u8> =
                     (0..footprint(len) - 8).map(|at| (seed >> (at % 8 * 8)) as u8).collect();
                 let total = match announced {
@@ -310,7 +357,13 @@ impl World {
                 if let (Some(total), Some(prefix)) = (total, payload.get_mut(..8)) {
                     prefix.copy_from_slice(&total.to_le_bytes());
                 }
-                let tag = u32::from(flags) << 24 | u32::from(id);
+                let id = match id {
+                    Id::One => 1,
+                    Id::Two => 3,
+                    Id::Large => 1 << 23 | 1,
+                    Id::Any(id) => id & ID,
+                };
+                let tag = flags | id;
                 self.append(len, u64::from(tag) << 32 | len, &payload);
             }
             Step::Word { word, len } => self.append(u64::from(len).min(SIZE - 8), word, &[]),
@@ -344,7 +397,7 @@ fuzz_target!(|input: Input| {
     WORLDS.with_borrow_mut(|worlds| {
         let world = &mut worlds[usize::from(input.trusted)];
         world.begin();
-        for step in input.steps.iter().take(200) {
+        for step in input.steps.iter() {
             world.take(step);
         }
     });

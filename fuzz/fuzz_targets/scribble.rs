@@ -6,11 +6,12 @@
 //! What is written where is the input's; when it is seen is chance.
 #![no_main]
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use ringway::{Connection, Pipe, Wait, bytes, spsc};
 use ringway_fuzz::calls::{self, Call};
 use ringway_fuzz::crew::{Mate, wake_in_time};
+use ringway_fuzz::list::{Few, Rest};
 use ringway_fuzz::raw::{self, Raw, pipe, ring};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,11 +22,11 @@ struct Input {
     object: Object,
     wait: Waiting,
     /// One after the other, over and over again.
-    scribbles: Vec<Scribble>,
+    scribbles: Few<Scribble, 24>,
     /// How often the victims do all they do.
     rounds: u8,
-    victim: Vec<Act>,
-    second_victim: Vec<(bool, Call)>,
+    second_victim: Few<(bool, Call), 12>,
+    victim: Rest<Act, 16>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -73,11 +74,13 @@ enum What {
     Held(u8),
 }
 
-/// What the victim does: a call on the one end or the other, or opening it anew.
+/// What the victim does: a call on the one end or the other, or opening it anew, which takes longer.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Act {
-    Call(bool, Call),
-    Open(bool),
+struct Act {
+    second: bool,
+    #[arbitrary(with = |bytes: &mut Unstructured| bytes.ratio(1, 10))]
+    open: bool,
+    call: Call,
 }
 
 const MAX: usize = 1 << 14;
@@ -224,6 +227,26 @@ impl World {
         World { typed, bytes, pipe, scribbler: Mate::new(), second: Mate::new() }
     }
 
+    /// Both victims at work on the same connections, the second one until the first has done.
+    fn both(&self, input: &Input, connections: [&Connection; 2]) {
+        let (come, done) = (OnceLock::new(), OnceLock::new());
+        let others = || {
+            come.get_or_init(|| ());
+            while done.get().is_none() {
+                for (second, call) in input.second_victim.iter() {
+                    calls::connection(connections[usize::from(*second)], MAX, *call);
+                }
+            }
+        };
+        self.second.while_doing(others, || {
+            await_sign(&come);
+            for act in input.victim.iter().chain(input.victim.iter()) {
+                calls::connection(connections[usize::from(act.second)], MAX, act.call);
+            }
+            done.get_or_init(|| ());
+        });
+    }
+
     fn run(&self, input: &Input) {
         let wait = match input.wait {
             Waiting::Spin => Wait::Spin,
@@ -240,44 +263,28 @@ impl World {
             ends.open(segment, second, wait);
         }
         let (begun, over) = (OnceLock::new(), OnceLock::new());
-        let scribbles = &input.scribbles[..input.scribbles.len().min(32)];
         let scribble = || {
             while over.get().is_none() {
-                segment.scribble(scribbles);
+                segment.scribble(&input.scribbles);
                 begun.get_or_init(|| ());
             }
         };
         self.scribbler.while_doing(scribble, || {
             // The victims begin when the scribbler has.
-            while begun.get().is_none() {
-                std::thread::yield_now();
-            }
-            let acts = &input.victim[..input.victim.len().min(16)];
-            for round in 0..1 + input.rounds % 8 {
+            await_sign(&begun);
+            for round in 0..1 + input.rounds % 4 {
                 if let Ends::Pipe(Some(first), Some(second)) = &ends
                     && round % 2 == 0
                     && !input.second_victim.is_empty()
                 {
-                    let connections = [first, second];
-                    let calls = &input.second_victim[..input.second_victim.len().min(16)];
-                    let others = || {
-                        for (second, call) in calls {
-                            calls::connection(connections[usize::from(*second)], MAX, *call);
-                        }
-                    };
-                    self.second.while_doing(others, || {
-                        for act in acts {
-                            if let Act::Call(second, call) = act {
-                                calls::connection(connections[usize::from(*second)], MAX, *call);
-                            }
-                        }
-                    });
+                    self.both(input, [first, second]);
                     continue;
                 }
-                for act in acts {
-                    match act {
-                        Act::Call(second, call) => ends.call(*second, *call),
-                        Act::Open(second) => ends.open(segment, *second, wait),
+                for act in input.victim.iter() {
+                    if act.open {
+                        ends.open(segment, act.second, wait);
+                    } else {
+                        ends.call(act.second, act.call);
                     }
                 }
             }
@@ -285,6 +292,15 @@ impl World {
             drop(ends);
             over.get_or_init(|| ());
         });
+    }
+}
+
+fn await_sign(sign: &OnceLock<()>) {
+    for patience in 0.. {
+        if sign.get().is_some() {
+            return;
+        }
+        if patience < 1000 { std::hint::spin_loop() } else { std::thread::yield_now() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod crew;
+pub mod list;
 pub mod oracle;
 pub mod place;
 pub mod raw;

@@ -1,6 +1,7 @@
 //! The ring of byte records and its queue.
 
 use super::{Side, footprint, message, of_the_dead};
+use crate::list::Few;
 use crate::raw::{Raw, ring};
 use arbitrary::Arbitrary;
 use ringway::bytes::{Consumer, Producer};
@@ -18,7 +19,7 @@ pub enum Step {
         commit: bool,
     },
     Batch {
-        lens: Vec<u16>,
+        lens: Few<u16, 8>,
         commit: bool,
     },
     Send(u16),

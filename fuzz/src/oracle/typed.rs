@@ -113,7 +113,7 @@ impl<T: Sample> World<T> {
         if self.consumer.is_none() {
             self.open(Side::Consumer);
         }
-        while !self.held.is_empty() || self.pushed % self.capacity.next_power_of_two() as u64 != 0 {
+        while !self.held.is_empty() || !self.pushed.is_multiple_of(self.capacity.next_power_of_two() as u64) {
             if self.held.is_empty() {
                 self.take(&Step::Push);
             }

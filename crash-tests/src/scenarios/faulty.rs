@@ -5,6 +5,9 @@ use crate::scenario::{Scenario, operation};
 use std::hint::black_box;
 
 /// A scenario, and what the harness must say of it.
+///
+/// # Panics
+/// Never itself: its scenarios do when they are played.
 pub fn faulty() -> Vec<(Scenario, &'static str)> {
     let counting = || {
         let mut sum = 0_u64;

@@ -6,11 +6,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 [[ $(uname -m) == x86_64 ]] || { echo "crash: knows x86-64 only" >&2; exit 1; }
-log=target/crash.log
+target=${CARGO_TARGET_DIR:-target}
+log=$target/crash.log
 cargo build --quiet --release --package crash-tests
-RUSTFLAGS="--cfg ringway_instruments" cargo build --quiet --release --package crash-tests --target-dir target/instruments
+RUSTFLAGS="--cfg ringway_instruments" cargo build --quiet --release --package crash-tests --target-dir "$target/instruments"
 cargo test --quiet --release --package crash-tests
 
-target/release/crash "$@" | tee "$log"
-target/instruments/release/crash --planted "$@"
+"$target/release/crash" "$@" | tee "$log"
+"$target/instruments/release/crash" --planted "$@"
 tail -n 1 "$log"

@@ -7,16 +7,17 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:?usage: ci/soak.sh SECONDS [--seed N] [MORE...]}
 shift
-shipping=target/release/soak
-instrumented=target/instruments/release/soak
+target=${CARGO_TARGET_DIR:-target}
+shipping=$target/release/soak
+instrumented=$target/instruments/release/soak
 
 cargo build --quiet --release --package soak
-RUSTFLAGS="--cfg ringway_instruments" cargo build --quiet --release --package soak --target-dir target/instruments
+RUSTFLAGS="--cfg ringway_instruments" cargo build --quiet --release --package soak --target-dir "$target/instruments"
 cargo test --quiet --release --package soak
 
 # planted SITE SCENARIO: the soak finds a violation where that step is broken.
 planted() {
-    local code=0 log=target/soak-planted.log
+    local code=0 log=$target/soak-planted.log
     "$instrumented" 30 --seed 1 --scenario "$2" --plant "$1" >"$log" || code=$?
     # 1 is also how it ends if nothing happened.
     if [ "$code" -ne 1 ] || ! grep -c VIOLATION "$log" >/dev/null; then

@@ -4,7 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
+for other in loom-tests fuzz benches/peers; do
+    (cd "$other" && cargo fmt --check)
+done
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+RUSTFLAGS="--cfg ringway_instruments" cargo clippy --workspace --quiet --target-dir target/instruments -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-(cd loom-tests && cargo fmt --check)
 echo "lint: clean"

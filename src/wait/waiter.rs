@@ -37,7 +37,11 @@ const TRIES: u32 = 32;
 
 impl Waiter {
     pub(crate) fn new(strategy: Wait) -> Self {
-        Waiter { strategy, budget: Budget::new(), first_slice: FIRST_SLICE, confined: cpus::usable() == 1 }
+        #[cfg(ringway_instruments)]
+        let first_slice = if crate::instruments::is_unsliced() { u64::MAX } else { FIRST_SLICE };
+        #[cfg(not(ringway_instruments))]
+        let first_slice = FIRST_SLICE;
+        Waiter { strategy, budget: Budget::new(), first_slice, confined: cpus::usable() == 1 }
     }
 
     /// Sleeps without slices, so that a lost wake-up stays lost and a test sees it.

@@ -495,7 +495,9 @@ impl Turn<'_> {
         reader.advance(record);
         reader.release();
         let left_empty = reader.seen() == 0;
-        self.lane.space.wake(ALL, self.connection.barrier);
+        if !mutated!("channel.wake_space") {
+            self.lane.space.wake(ALL, self.connection.barrier);
+        }
         if left_empty {
             self.connection.settle(self.lane);
         }

@@ -390,7 +390,9 @@ impl<'a> Turn<'a> {
     /// Wakes a receiver.
     #[inline]
     fn announce(&self) {
-        self.lane.items.wake(1, self.connection.barrier);
+        if !mutated!("channel.wake_items") {
+            self.lane.items.wake(1, self.connection.barrier);
+        }
         self.connection.ring(self.lane);
     }
 }

@@ -10,7 +10,7 @@ use super::receive::ReceiveState;
 use super::send::{SendState, whole_max};
 use super::stream::{self, Step, WHOLE, judge};
 use crate::channel::bytes::append;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::ALL;
 
@@ -47,7 +47,9 @@ impl Connection {
                 writer.is_unmoved() && writer.push(message, stream::tag(WHOLE, 0)).is_ok()
             });
         if sent {
-            lane.items.wake(1, self.barrier);
+            if !mutated!("channel.wake_items") {
+                lane.items.wake(1, self.barrier);
+            }
             self.ring(lane);
         }
         drop(state);
@@ -80,7 +82,9 @@ impl Connection {
                 append(reader, &record, 0, buffer);
                 reader.advance(&record);
                 reader.release();
-                lane.space.wake(ALL, self.barrier);
+                if !mutated!("channel.wake_space") {
+                    lane.space.wake(ALL, self.barrier);
+                }
                 if reader.seen() == 0 {
                     self.settle(lane);
                 }

@@ -5,7 +5,7 @@ use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use crate::ring::mpmc::{Blocker, Phase, PopError, PushError, Slots};
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::{ALL, Barrier, Deadline, Wait, Waiter};
 use std::sync::{Arc, Mutex};
@@ -164,13 +164,17 @@ impl Core {
     /// Wakes receivers for `count` messages.
     #[inline(always)]
     pub(super) fn told(&self, count: u32) {
-        self.body().items.wake(count, self.barrier);
+        if !mutated!("channel.wake_items") {
+            self.body().items.wake(count, self.barrier);
+        }
     }
 
     /// Wakes senders for `count` slots.
     #[inline(always)]
     pub(super) fn freed(&self, count: u32) {
-        self.body().space.wake(count, self.barrier);
+        if !mutated!("channel.wake_space") {
+            self.body().space.wake(count, self.barrier);
+        }
     }
 
     #[cold]

@@ -5,6 +5,7 @@ use crate::channel::role::Claim;
 use crate::channel::{PopError, RecvError};
 use crate::ring::ReadError;
 use crate::ring::spsc::{Header, Reader};
+use crate::sync::mutated;
 use crate::wait::{Barrier, Deadline, TimedOut, Waiter};
 use bytemuck::Pod;
 use core::fmt;
@@ -156,7 +157,9 @@ impl<T: Pod> Consumer<T> {
 
     #[inline(always)]
     fn wake(&self) {
-        self.claim.body().space.wake(1, self.barrier);
+        if !mutated!("channel.wake_space") {
+            self.claim.body().space.wake(1, self.barrier);
+        }
     }
 
     /// How many messages were in the ring a moment ago.

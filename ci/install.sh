@@ -5,6 +5,7 @@ set -euo pipefail
 missing=()
 need() { command -v "$1" > /dev/null || missing+=("$2"); }
 need cc gcc
+need c++ g++ # libFuzzer is written in it
 need ld binutils
 need objdump binutils
 need strace strace

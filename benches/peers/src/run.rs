@@ -45,7 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Runner {
     pub(crate) fn new(cpus: [usize; 2], time: Duration) -> io::Result<Runner> {
-        let tag = format!("ringway-peers-{}", process::id());
+        sweep_up_after_the_dead();
+        let tag = format!("{TAG}{}", process::id());
         let dir = Path::new("/dev/shm").join(&tag);
         fs::create_dir(&dir)?;
         Ok(Runner { dir, tag, cpus, time, cases: 0 })
@@ -138,6 +139,24 @@ impl Drop for Runner {
     }
 }
 
+/// What the name of every run begins with.
+const TAG: &str = "ringway-peers-";
+
+/// Removes what runs that were killed have left behind: their names have the numbers of processes that are gone.
+fn sweep_up_after_the_dead() {
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(at) = name.find(TAG) else { continue };
+        let number: String = name[at + TAG.len()..].chars().take_while(char::is_ascii_digit).collect();
+        if number.is_empty() || Path::new("/proc").join(&number).exists() {
+            continue;
+        }
+        // As in `sweep`: what cannot be removed does no harm.
+        let path = entry.path();
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    }
+}
+
 /// Reads to the end; `false` if there was none in time.
 fn read_all(from: &mut (impl Read + AsRawFd), into: &mut String, deadline: Instant) -> io::Result<bool> {
     let fd: RawFd = from.as_raw_fd();
@@ -158,7 +177,9 @@ fn read_all(from: &mut (impl Read + AsRawFd), into: &mut String, deadline: Insta
 
 /// Carries out one job in this process, as told by the arguments that [`Runner::start`] gives.
 pub(crate) fn work(arguments: &[String]) -> ! {
-    let outcome = job(arguments).and_then(|(run, job)| run(&job));
+    // A group of its own hears no Ctrl-C from the terminal.
+    let outcome = sys::die_with_parent().map_err(Into::into).and_then(|()| job(arguments));
+    let outcome = outcome.and_then(|(run, job)| run(&job));
     match outcome {
         Ok(outcome) => {
             for (metric, value) in outcome {

@@ -45,6 +45,12 @@ pub(crate) fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Has this process killed when the thread that started it ends.
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
+    checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) }).map(drop)
+}
+
 /// The two processes after a fork.
 #[derive(Debug)]
 pub(crate) enum Forked {
@@ -62,8 +68,7 @@ pub(crate) unsafe fn fork() -> io::Result<Forked> {
     // SAFETY: with one thread nothing is cut off in the middle: the child is a whole copy.
     match checked(unsafe { libc::fork() })? {
         0 => {
-            // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
-            checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) })?;
+            die_with_parent()?;
             Ok(Forked::Child)
         }
         pid => Ok(Forked::Parent(pid)),

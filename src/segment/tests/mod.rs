@@ -12,9 +12,10 @@ mod liveness;
 mod members;
 mod names;
 mod races;
+mod tail;
 
 use super::create::{Expected, Terms};
-use super::layout::{Header, Plan};
+use super::layout::{Header, PARAMS, Plan};
 use super::{Segment, Sweep};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
@@ -77,6 +78,8 @@ fn plan() -> Plan {
         body_len: size_of::<Body>() as u64,
         data_len: 8 * CAPACITY,
         areas: 1,
+        tail_len: 0,
+        params: [0; PARAMS],
     }
 }
 

@@ -53,6 +53,8 @@ pub mod inspect;
 pub mod instruments;
 mod lock;
 mod options;
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the queues that stand on it come next"))]
+mod pool;
 mod ring;
 mod segment;
 mod sync;

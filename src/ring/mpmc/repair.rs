@@ -57,7 +57,7 @@ impl Orphans {
         self.0.load(order!(Acquire, "mpmc.orphans_seen"))
     }
 
-    fn raise(&self) {
+    pub(crate) fn raise(&self) {
         let mut seen = self.0.load(Ordering::Relaxed);
         for _ in 0..PATIENCE {
             let raised = (seen | SET).wrapping_add(2);
@@ -69,7 +69,7 @@ impl Orphans {
         }
     }
 
-    fn clear(&self, seen: u64) {
+    pub(crate) fn clear(&self, seen: u64) {
         // AcqRel: what was scanned comes before.
         let _ = self.0.compare_exchange(seen, seen & !SET, Ordering::AcqRel, Ordering::Relaxed);
     }

@@ -309,6 +309,8 @@ pub enum Kind {
     Bytes,
     /// A [`Pipe`](crate::Pipe).
     Pipe,
+    /// A [`Queue`](crate::Queue) of fixed-size elements.
+    Queue,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -319,6 +321,7 @@ impl Kind {
             Kind::Spsc => 1,
             Kind::Bytes => 2,
             Kind::Pipe => 3,
+            Kind::Queue => 4,
             Kind::Unknown(number) => number,
         }
     }
@@ -328,6 +331,7 @@ impl Kind {
             1 => Kind::Spsc,
             2 => Kind::Bytes,
             3 => Kind::Pipe,
+            4 => Kind::Queue,
             other => Kind::Unknown(other),
         }
     }
@@ -339,6 +343,7 @@ impl fmt::Display for Kind {
             Kind::Spsc => f.write_str("a typed ring"),
             Kind::Bytes => f.write_str("a byte ring"),
             Kind::Pipe => f.write_str("a pipe"),
+            Kind::Queue => f.write_str("a queue"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

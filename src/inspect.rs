@@ -37,8 +37,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 mod pipe;
+mod queue;
 
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
+pub use queue::{InHand, Queue};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]
@@ -56,7 +58,8 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring, bytes of a byte ring or of each direction of a pipe.
+    /// How much it holds: elements of a typed ring, messages of a queue, bytes of a byte ring or of each direction
+    /// of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings and pipes.
     pub element_size: u64,
@@ -108,6 +111,8 @@ pub enum Detail {
     Ring(Ring),
     /// Of a pipe.
     Pipe(Box<Pipe>),
+    /// Of a queue.
+    Queue(Box<Queue>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -289,6 +294,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Ring(figures)
         }
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
+        Kind::Queue => Detail::Queue(Box::new(queue::look(fd, geometry, table)?)),
         Kind::Unknown(_) => Detail::None,
     })
 }

@@ -53,7 +53,7 @@ pub mod inspect;
 pub mod instruments;
 mod lock;
 mod options;
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the queues that stand on it come next"))]
+#[allow(dead_code, unused_imports, reason = "the queues that stand on it come next")]
 mod pool;
 mod ring;
 mod segment;
@@ -61,7 +61,9 @@ mod sync;
 mod sys;
 mod wait;
 
-pub use channel::{Connection, End, Loan, Message, Pipe, PopError, RecvError, SendError, bytes, spsc};
+pub use channel::{
+    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, bytes, queue, spsc,
+};
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use segment::admin::{clean, unlink, unlink_unused};

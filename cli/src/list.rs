@@ -132,6 +132,8 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Bytes, _) => "byte ring",
         (Kind::Pipe, Detail::Pipe(pipe)) if pipe.simplex => "simplex pipe",
         (Kind::Pipe, _) => "pipe",
+        (Kind::Queue, Detail::Queue(queue)) if queue.closed => "closed queue",
+        (Kind::Queue, _) => "queue",
         _ => "unknown",
     }
 }
@@ -145,6 +147,7 @@ fn fill(object: &Object) -> Option<f64> {
             let back = pipe.back.as_ref().map_or(0, |lane| lane.held_bytes);
             (pipe.forth.held_bytes.max(back), object.capacity)
         }
+        Detail::Queue(queue) => (queue.held, object.capacity),
         _ => return None,
     };
     Some(held as f64 / whole.max(1) as f64)

@@ -9,7 +9,8 @@ use clap::Args;
 use ringway::{
     Kind,
     inspect::{
-        self, Detail, Holder, Lane, Lock, Object as Seen, Participant, PipeEnd, Ring, RoleState, Traffic,
+        self, Detail, Holder, Lane, Lock, Object as Seen, Participant, PipeEnd, Queue, Ring, RoleState,
+        Traffic,
     },
 };
 
@@ -106,6 +107,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
                 describe_lane(out, "second lane", back);
             }
         }
+        Detail::Queue(queue) => describe_queue(out, queue),
         _ => {}
     }
     text
@@ -136,6 +138,33 @@ fn describe_ring(out: &mut String, seen: &Seen, ring: &Ring) {
     }
     line(out, "consumer", &traffic(&ring.items));
     line(out, "producer", &traffic(&ring.space));
+}
+
+fn describe_queue(out: &mut String, queue: &Queue) {
+    let again = match queue.orphans {
+        0 => String::new(),
+        orphans => format!(", {} of them once more", units::count(orphans)),
+    };
+    line(out, "in it", &format!("{} messages{again}", units::count(queue.held)));
+    line(out, "sent", &format!("{} messages", units::count(queue.sent)));
+    for hand in &queue.in_hand {
+        let text =
+            format!("{} is sending {}, receiving {}", who(&hand.participant), hand.sending, hand.receiving);
+        line(out, "", &text);
+    }
+    if queue.closed {
+        line(out, "closed", "nobody can send any more");
+    }
+    let repairs = format!(
+        "{} processes died; {} messages delivered again, {} given up, {} places skipped",
+        units::count(queue.deaths),
+        units::count(queue.redelivered),
+        units::count(queue.given_up),
+        units::count(queue.skipped)
+    );
+    line(out, "repairs", &repairs);
+    line(out, "receivers", &traffic(&queue.items));
+    line(out, "senders", &traffic(&queue.space));
 }
 
 fn moved(out: &mut String, what: &str, messages: u64, bytes: u64, padding: &str) {
@@ -233,6 +262,25 @@ fn json(name: &str, seen: &Seen) -> Object {
                 None => object.null("back"),
             }
         }
+        Detail::Queue(queue) => object
+            .integer("held", queue.held)
+            .integer("sent", queue.sent)
+            .integer("orphans", queue.orphans)
+            .list(
+                "in_hand",
+                queue.in_hand.iter().map(|hand| {
+                    json_process(&hand.participant)
+                        .integer("sending", hand.sending.into())
+                        .integer("receiving", hand.receiving.into())
+                }),
+            )
+            .boolean("closed", queue.closed)
+            .integer("skipped", queue.skipped)
+            .integer("redelivered", queue.redelivered)
+            .integer("given_up", queue.given_up)
+            .integer("deaths", queue.deaths)
+            .object("items", json_traffic(&queue.items))
+            .object("space", json_traffic(&queue.space)),
         _ => object,
     }
 }
@@ -324,6 +372,24 @@ mod tests {
         assert_eq!((&value["kind"], &value["forth"]["held"]), (&"simplex pipe".into(), &1.into()));
         assert_eq!(value["first_end"]["holders"][0]["pid"], pid);
         assert!(value["back"].is_null());
+    }
+
+    #[test]
+    fn a_queue_is_told_to_people_and_programs() {
+        use std::os::fd::AsFd;
+        let queue = ringway::Queue::<[u64; 1024]>::anonymous(3).unwrap();
+        for n in 0..3 {
+            queue.send([n; 1024]).unwrap();
+        }
+        queue.recv().unwrap();
+        queue.close();
+        let seen = inspect::stat_fd(queue.as_fd()).unwrap();
+        let text = describe("x", &seen, seen.created);
+        assert!(text.contains("in it       2 messages") && text.contains("sent        3 messages"), "{text}");
+        assert!(text.contains("closed      nobody can send any more"), "{text}");
+        let value = parsed(&seen);
+        assert_eq!((&value["kind"], &value["held"]), (&"closed queue".into(), &2.into()));
+        assert_eq!((&value["deaths"], &value["orphans"]), (&0.into(), &0.into()));
     }
 
     #[test]

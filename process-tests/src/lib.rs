@@ -6,8 +6,10 @@
 //! | [`ends`] | the two ends of a ring, typed or of bytes, under one face |
 //! | [`parcel`] | the same for pipes, up to gigabytes |
 //! | [`support`] | names, child processes, and the watchdog of each test |
+//! | [`books`] | messages of queues, and the books about them |
 //! | [`fd`] | descriptors sent over a socket |
 
+pub mod books;
 pub mod ends;
 pub mod fd;
 pub mod message;

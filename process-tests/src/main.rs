@@ -5,6 +5,7 @@
 //! peer fork RING PATH                    plays the fork scenarios, see `forks`
 //! peer pipe PLACE WAIT VERB...           takes an end of a pipe and follows a script, see `pipes`
 //! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
+//! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -25,6 +26,7 @@
 mod forks;
 mod pipe_forks;
 mod pipes;
+mod queues;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
 use process_tests::{fd, message};
@@ -49,6 +51,7 @@ fn main() -> Result<(), Failure> {
         ["fork", ring, path] => forks::play(ring_of(ring), path),
         ["pipe", place, wait, script @ ..] => pipes::play(place, wait, script),
         ["pipefork", path] => pipe_forks::play(path),
+        ["queue", place, wait, script @ ..] => queues::play(place, wait, script),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {
             say("idle");

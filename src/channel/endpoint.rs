@@ -1,11 +1,11 @@
-//! What all endpoints of bare rings have in common: how they come about and how they are handed on.
+//! What endpoints have in common: how they come about and how they are handed on.
 
-/// Gives `$endpoint` (with a `claim` on its role and a `waiter`) its constructors and the methods about the object
-/// as a whole.
+/// Gives `$endpoint` its constructors and the methods about the object as a whole. It must have a method
+/// `segment()`. `$noun` is what the documentation calls the object, `$taking` what opening it takes.
 macro_rules! endpoint {
-    ([$($generics:tt)*], $endpoint:ty, $capacity:literal) => {
+    ([$($generics:tt)*], $endpoint:ty, $noun:literal, $taking:literal, $capacity:literal) => {
         impl<$($generics)*> $endpoint {
-            #[doc = concat!("Creates the ring `name` and takes this role. `capacity` is ", $capacity, ".")]
+            #[doc = concat!("Creates the ", $noun, " `name`", $taking, ". `capacity` is ", $capacity, ".")]
             ///
             /// # Errors
             /// [`Error::AlreadyExists`](crate::Error::AlreadyExists);
@@ -15,16 +15,16 @@ macro_rules! endpoint {
                 Self::options().capacity(capacity).create(name)
             }
 
-            /// Opens the existing ring `name` and takes this role.
+            #[doc = concat!("Opens the existing ", $noun, " `name`", $taking, ".")]
             ///
             /// # Errors
-            /// [`Error::NotFound`](crate::Error::NotFound); [`Error::RoleTaken`](crate::Error::RoleTaken); and one
-            /// for each way a file can be unfit.
+            /// [`Error::NotFound`](crate::Error::NotFound); [`Error::RoleTaken`](crate::Error::RoleTaken) where there
+            /// are roles; and one for each way a file can be unfit.
             pub fn open(name: &str) -> Result<Self, $crate::Error> {
                 Self::options().open(name)
             }
 
-            /// Opens the ring `name`, or creates it, and takes this role.
+            #[doc = concat!("Opens the ", $noun, " `name`, or creates it", $taking, ".")]
             ///
             /// # Errors
             /// As [`create`](Self::create) and [`open`](Self::open);
@@ -33,7 +33,7 @@ macro_rules! endpoint {
                 Self::options().capacity(capacity).open_or_create(name)
             }
 
-            /// Creates a ring without a name, in sealed memory, and takes this role. The peer gets it by
+            #[doc = concat!("Creates a ", $noun, " without a name, in sealed memory", $taking, ". Others get it by")]
             /// [`as_fd`](std::os::fd::AsFd::as_fd) or [`inherit`](Self::inherit).
             ///
             /// # Errors
@@ -42,7 +42,7 @@ macro_rules! endpoint {
                 Self::options().capacity(capacity).anonymous()
             }
 
-            /// Takes this role in the ring behind a descriptor.
+            #[doc = concat!("Attaches to the ", $noun, " behind a descriptor", $taking, ".")]
             ///
             /// # Errors
             /// [`Error::NotSealed`](crate::Error::NotSealed); else as [`open`](Self::open).
@@ -50,7 +50,7 @@ macro_rules! endpoint {
                 Self::options().from_fd(fd)
             }
 
-            /// Takes this role in the ring that our parent handed over under `key`.
+            #[doc = concat!("Attaches to the ", $noun, " that our parent handed over under `key`", $taking, ".")]
             ///
             /// # Errors
             /// [`Error::NotInherited`](crate::Error::NotInherited); else as [`open`](Self::open).
@@ -58,14 +58,13 @@ macro_rules! endpoint {
                 Self::options().inherited(key)
             }
 
-            /// Everything that can be chosen about the ring and this handle.
+            #[doc = concat!("Everything that can be chosen about the ", $noun, " and this handle.")]
             pub fn options() -> $crate::Options<Self> {
                 $crate::Options::new()
             }
 
-            /// Hands the ring to the child that `command` will start; there,
-            /// [`inherited`](Self::inherited)`(key)` takes a role that is free. This handle must live until the
-            /// child is spawned.
+            #[doc = concat!("Hands the ", $noun, " to the child that `command` will start, which takes it with")]
+            /// [`inherited`](Self::inherited)`(key)`. This handle must live until the child is spawned.
             ///
             /// # Errors
             /// [`Error::InvalidName`](crate::Error::InvalidName) if the key has other than letters, digits and
@@ -74,29 +73,26 @@ macro_rules! endpoint {
                 $crate::handover::give(command, key, [std::os::fd::AsFd::as_fd(self)])
             }
 
-            /// Removes the ring's name, unless it means another object by now. Both sides go on.
+            #[doc = concat!("Removes the name of the ", $noun, ", unless it means another object by now. Who is attached")]
+            /// goes on.
             ///
             /// # Errors
             /// [`Error::NotFound`](crate::Error::NotFound) if it has none, or not any more.
             pub fn unlink(&self) -> Result<(), $crate::Error> {
-                self.claim.segment().unlink()
+                self.segment().unlink()
             }
 
-            /// Whether the ring's name has been removed or given to another ring: nobody new will come by it.
+            #[doc = concat!("Whether the name of the ", $noun, " has been removed or given to another object: nobody new will come")]
+            /// by it.
             pub fn is_retired(&self) -> bool {
-                self.claim.segment().is_retired()
-            }
-
-            /// Changes how the blocking calls wait.
-            pub fn set_wait(&mut self, wait: $crate::Wait) {
-                self.waiter = $crate::wait::Waiter::new(wait);
+                self.segment().is_retired()
             }
         }
 
         impl<$($generics)*> std::os::fd::AsFd for $endpoint {
             /// The memory, to be sent to a peer. For waiting it is of no use.
             fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-                self.claim.segment().as_fd()
+                std::os::fd::AsFd::as_fd(self.segment())
             }
         }
 

@@ -4,8 +4,10 @@ pub mod bytes;
 mod endpoint;
 mod error;
 pub(crate) mod pipe;
+pub mod queue;
 pub(crate) mod role;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
 pub use pipe::{Connection, End, Loan, Message, Pipe};
+pub use queue::Queue;

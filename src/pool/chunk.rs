@@ -118,8 +118,8 @@ impl Pool {
         Some(Loan { chunk, word: mine, room: self.capacity(chunk) })
     }
 
-    /// Takes that chunk, for the models.
-    #[cfg(any(test, loom))]
+    /// Takes that chunk, as the models do without a finder.
+    #[cfg(loom)]
     pub(crate) fn loan_at(&self, me: u16, class: u8, index: u32) -> Option<Loan> {
         self.loan(self.layout().chunk(class, index)?, me)
     }

@@ -55,7 +55,7 @@ const ROUNDS: u32 = 8;
 const TOO_GOOD: u64 = 8;
 
 impl Extent {
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Extent { bytes: crate::sync::AtomicU64::new(0), backed: crate::sync::AtomicU64::new(0) }
     }
@@ -64,7 +64,7 @@ impl Extent {
 impl Pool {
     /// Takes an extent and reserves `len` bytes for it.
     #[inline(never)]
-    pub(super) fn reserve_extent(
+    pub(crate) fn reserve_extent(
         &self,
         me: u16,
         len: u64,

@@ -314,7 +314,7 @@ mod tests {
             }
             ends.sort_unstable();
             prop_assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", ends);
-            prop_assert!(ends[ends.len() - 1].1 <= layout.len() && layout.len() % PAGE == 0);
+            prop_assert!(ends[ends.len() - 1].1 <= layout.len() && layout.len().is_multiple_of(PAGE));
             let entries: u32 = layout.classes().iter().map(|class| class.count).sum();
             prop_assert_eq!(entries, layout.entries());
             prop_assert!(layout.max_len() >= usual);

@@ -52,9 +52,7 @@ pub(crate) use join::is_finished;
 pub(crate) use layout::{Class, Demand, Layout};
 pub(crate) use sweep::{Census, Swept};
 pub(crate) use tag::{Chunk, Tag};
-pub(crate) use word::{State, Word};
-
-use crate::error::Corrupt;
+pub(crate) use word::{MAX_DELIVERIES, State, Word};
 
 /// The shared part of a pool that is not in its area. Memory of all zeros is right.
 #[derive(Debug)]
@@ -82,6 +80,14 @@ pub(crate) struct Entry {
     pos: AtomicU64,
     /// The message's length in bytes. The same.
     len: AtomicU64,
+}
+
+#[cfg(loom)]
+impl Entry {
+    /// The entry of a chunk that is free, or has gone through that much.
+    pub(crate) fn new(word: Word) -> Self {
+        Entry { word: AtomicU64::new(word.0), pos: AtomicU64::new(0), len: AtomicU64::new(0) }
+    }
 }
 
 /// What is known of an extent besides. Written by the owner of its entry; Relaxed, ordered by the entry's word.

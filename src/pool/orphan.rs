@@ -23,6 +23,13 @@ impl Pool {
     /// # Errors
     /// [`Corrupt`] if the word is not what this process left there.
     pub(crate) fn give_back(&self, task: Task, me: u16) -> Result<(), Corrupt> {
+        self.return_untold(task, me)?;
+        self.announce();
+        Ok(())
+    }
+
+    /// The same without a word to anybody, as if the worker had died right after it.
+    pub(crate) fn return_untold(&self, task: Task, me: u16) -> Result<(), Corrupt> {
         let Held { chunk, word: mine, .. } = task.0;
         let next = mine.step(State::Orphan, maker(me), mine.one_delivery_more());
         let word = &self.entry(chunk).word;
@@ -30,9 +37,7 @@ impl Pool {
         // to it, comes before.
         let moved =
             word.compare_exchange(mine.0, next.0, order!(Release, "pool.give_back"), Ordering::Relaxed);
-        moved.map_err(|found| super::chunk::corrupt(Word(found), mine))?;
-        self.announce();
-        Ok(())
+        moved.map(drop).map_err(|found| super::chunk::corrupt(Word(found), mine))
     }
 
     /// Tells receivers that there is an orphan.
@@ -45,7 +50,7 @@ impl Pool {
     /// Whether receivers should look for orphans. One load.
     #[inline(always)]
     pub(crate) fn may_have_orphans(&self) -> bool {
-        self.orphans().read() & SET != 0
+        self.orphans().is_set()
     }
 
     /// Takes the oldest task that came back, if there is one: ORPHAN → TASK.

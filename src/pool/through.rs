@@ -67,6 +67,13 @@ impl Pool {
         held
     }
 
+    /// Stamps the chunk, and leaves the slot as it is: a receiver that dies there.
+    #[cfg(any(test, loom))]
+    pub(crate) fn stamp_only(&self, slots: &Slots, claim: Claim, me: u16) -> Result<Kept, Corrupt> {
+        let tag = self.tag(slots, claim);
+        self.take(tag, claim.position, Stamp::Keep, me, claim.word.deliveries()).map(Kept)
+    }
+
     /// Takes the sender's name from the chunk of a message that is about to be given up: LOANED → QUEUED. A slot whose
     /// receiver died with the last possible delivery is passed over by its repairer, and nobody but the sender's own death
     /// would tell then that the chunk is not being filled. Call this before [`Slots::repair`]; it does nothing

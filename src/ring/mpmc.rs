@@ -31,13 +31,14 @@ mod word;
 
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, size_of};
+#[cfg(any(test, loom))]
 use core::ptr::NonNull;
 
 use bytemuck::AnyBitPattern;
 use crossbeam_utils::CachePadded;
 
 use crate::error::Corrupt;
-use crate::sync::{AtomicU64, Slot, mutated};
+use crate::sync::{AtomicU64, Ordering, Slot, mutated};
 use crate::wait::Barrier;
 
 pub(crate) use close::{Closing, Phase};
@@ -64,6 +65,19 @@ const _: () = {
     assert!(offset_of!(Header, closing) == 264);
 };
 
+impl Header {
+    /// The hints to tail and head as they are, for onlookers.
+    pub(crate) fn hints(&self) -> (u64, u64) {
+        // Relaxed: figures.
+        (self.tail.load(Ordering::Relaxed), self.head.load(Ordering::Relaxed))
+    }
+
+    /// Whether there may be messages behind the head.
+    pub(crate) fn has_orphans(&self) -> bool {
+        self.orphans.is_set()
+    }
+}
+
 #[cfg(any(test, loom))]
 impl Header {
     /// An empty ring whose hints say `tail` and `head`.
@@ -86,13 +100,18 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// Dimensions for `capacity` slots with a content of `T`, or `None` if that is zero or above [`MAX_CAPACITY`].
+    #[cfg(any(test, loom))]
     pub(crate) const fn of<T>(capacity: u64) -> Option<Self> {
         Self::new(capacity, size_of::<Cell<T>>())
     }
 
     /// The same for slots of `stride` bytes, whatever is in them.
     pub(crate) const fn new(capacity: u64, stride: usize) -> Option<Self> {
-        if capacity == 0 || capacity > MAX_CAPACITY || stride < size_of::<Stamp>() || stride % 16 != 0 {
+        if capacity == 0
+            || capacity > MAX_CAPACITY
+            || stride < size_of::<Stamp>()
+            || !stride.is_multiple_of(16)
+        {
             return None;
         }
         Some(Geometry { capacity: capacity as u32, stride })
@@ -141,6 +160,7 @@ impl<T: Copy> Cell<T> {
         }
     }
 
+    #[cfg(loom)]
     pub(crate) fn content(&self) -> &Slot<T> {
         &self.content
     }
@@ -212,24 +232,36 @@ impl<T> Clone for Ring<T> {
 impl<T> Copy for Ring<T> {}
 
 impl<T: AnyBitPattern> Ring<T> {
-    /// Names the place of a ring with a content of `T`; `None` if that needs a stricter alignment than a slot has.
+    /// Names the place of a ring with a content of `T`; `None` if there can be no ring of that capacity.
     ///
     /// # Safety
     /// As long as this value or a copy of it is used, `header` points to an aligned, mapped, writable [`Header`], and
     /// `first` to `capacity` initialised [`Cell<T>`]s in a row (a mapping is initialised). Their content may be anything
     /// at any time.
+    #[cfg(any(test, loom))]
     pub(crate) unsafe fn new(
         header: NonNull<Header>,
         first: NonNull<Cell<T>>,
         capacity: u64,
     ) -> Option<Self> {
-        const { assert!(align_of::<T>() <= 64, "a slot is aligned to 64 bytes") };
         let geometry = Geometry::of::<T>(capacity)?;
         // SAFETY: the caller's promise; a cell starts with its stamp, and its size is the stride.
         let slots = unsafe { Slots::new(header, first.cast(), geometry) };
-        Some(Ring { slots, content: PhantomData })
+        // SAFETY: the slots are cells of `T`.
+        Some(unsafe { Ring::over(slots) })
     }
 
+    /// Sees slots as what they are.
+    ///
+    /// # Safety
+    /// The slots were made for a content of `T`: they are [`Cell<T>`]s.
+    #[inline(always)]
+    pub(crate) const unsafe fn over(slots: Slots) -> Self {
+        const { assert!(align_of::<T>() <= 64, "a slot is aligned to 64 bytes") };
+        Ring { slots, content: PhantomData }
+    }
+
+    #[cfg(any(test, loom))]
     pub(crate) const fn slots(&self) -> &Slots {
         &self.slots
     }

@@ -230,6 +230,28 @@ fn write_row(row: &Row, process: ProcessId) {
     row.valid.store(number, Ordering::Release);
 }
 
+impl Segment {
+    /// Calls `clean` for each index whose last holder died and which nobody has taken since, and strikes it off the
+    /// table. `clean` runs without any lock: it must exchange exactly the words it judged, and ask about their owner
+    /// after it read them. Returns how many there were.
+    pub(crate) fn for_each_dead(&self, mut clean: impl FnMut(u16)) -> usize {
+        let me = self.member.load(Ordering::Relaxed) as u16;
+        let mut found = 0;
+        for index in (1..=self.geometry.participants).filter(|&index| index != me) {
+            let row = self.row(index);
+            // Acquire: pairs with the Release in `write_row`: the row is read before its holder is asked after.
+            let seen = row.valid.load(Ordering::Acquire);
+            if seen != 0 && self.is_dead(index) {
+                clean(index);
+                found += 1;
+                // A new holder has written a new number, and keeps its row.
+                let _ = row.valid.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+        found
+    }
+}
+
 fn clear_row(row: &Row) {
     row.valid.store(0, Ordering::Relaxed);
 }

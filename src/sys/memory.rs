@@ -28,6 +28,7 @@ pub(crate) enum Mapping {
 
 impl Mapping {
     /// Maps `len` bytes of `file`, which has that many.
+    #[cfg(test)]
     pub(crate) fn plain(file: BorrowedFd<'_>, len: usize, pages: PageOptions) -> Result<Self, Error> {
         Self::with_tail(file, len, 0, pages)
     }

@@ -29,6 +29,9 @@ const LAST_SLICE: u64 = 100_000_000;
 /// this is how late it then is.
 const BLIND_SLICE: u64 = 2_000_000;
 
+/// A spin that has lasted so long (in nanoseconds) may be in the way of whom it waits for.
+const ALONE: u64 = 50_000;
+
 /// Tries between two looks at the clock: a look costs as much as several tries.
 const TRIES: u32 = 32;
 
@@ -150,7 +153,7 @@ impl Waiter {
         mut attempt: impl FnMut() -> Option<R>,
         mut patrol: impl FnMut() -> Option<R>,
     ) -> Result<R, TimedOut> {
-        let mut patrol_at = 0;
+        let (mut began, mut patrol_at) = (0, 0);
         loop {
             for _ in 0..TRIES {
                 spin_loop();
@@ -163,6 +166,7 @@ impl Waiter {
                 return patrol().ok_or(TimedOut);
             }
             if patrol_at == 0 {
+                began = now;
                 patrol_at = now.saturating_add(self.first_slice);
             } else if now >= patrol_at {
                 self.confined = cpus::usable() == 1;
@@ -171,7 +175,8 @@ impl Waiter {
                 }
                 patrol_at = now.saturating_add(self.first_slice);
             }
-            if self.confined {
+            // With more threads than processors, whom we wait for may be waiting for this one.
+            if self.confined || now.saturating_sub(began) > ALONE {
                 cpus::give_way();
             }
         }

@@ -36,7 +36,7 @@ use crate::ring::bytes::{Header, Reader, Ring, Writer};
 use crate::ring::region::Region;
 use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
-use crate::wait::{Barrier, Waiter};
+use crate::wait::{Barrier, Wait, Waiter};
 use core::fmt;
 use core::mem::size_of;
 use std::sync::Arc;
@@ -51,9 +51,24 @@ pub use producer::{Batch, Loan, Producer};
 /// What the two endpoints share.
 macro_rules! half {
     ($endpoint:ident, $half:ident, $role:expr) => {
-        endpoint!([], $endpoint, "its size in bytes, rounded up to a power of two of at least 4096");
+        endpoint!(
+            [],
+            $endpoint,
+            "ring",
+            " and takes this role",
+            "its size in bytes, rounded up to a power of two of at least 4096"
+        );
 
         impl $endpoint {
+            fn segment(&self) -> &Segment {
+                self.claim.segment()
+            }
+
+            /// Changes how the blocking calls wait.
+            pub fn set_wait(&mut self, wait: Wait) {
+                self.waiter = Waiter::new(wait);
+            }
+
             /// The size of the ring in bytes. A record takes 8 more than its length, rounded up to 8.
             pub fn capacity(&self) -> usize {
                 self.side.ring().region().size() as usize

@@ -42,7 +42,7 @@ use crate::ring::spsc::{Geometry, Header, Reader, Ring, Writer};
 use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::sync::Slot;
-use crate::wait::{Barrier, Waiter};
+use crate::wait::{Barrier, Wait, Waiter};
 use bytemuck::Pod;
 use core::fmt;
 use core::mem::{align_of, size_of};
@@ -59,9 +59,24 @@ pub use producer::{Producer, Reserve};
 /// What the two endpoints share.
 macro_rules! half {
     ($endpoint:ident, $half:ident, $role:expr) => {
-        endpoint!([T: Pod], $endpoint<T>, "the number of messages it holds");
+        endpoint!(
+            [T: Pod],
+            $endpoint<T>,
+            "ring",
+            " and takes this role",
+            "the number of messages it holds"
+        );
 
         impl<T: Pod> $endpoint<T> {
+            fn segment(&self) -> &Segment {
+                self.claim.segment()
+            }
+
+            /// Changes how the blocking calls wait.
+            pub fn set_wait(&mut self, wait: Wait) {
+                self.waiter = Waiter::new(wait);
+            }
+
             /// How many messages the ring holds before it is full.
             pub fn capacity(&self) -> usize {
                 self.side.ring().geometry().capacity() as usize

@@ -57,6 +57,11 @@ impl Orphans {
         self.0.load(order!(Acquire, "mpmc.orphans_seen"))
     }
 
+    /// Whether the flag is up.
+    pub(crate) fn is_set(&self) -> bool {
+        self.read() & SET != 0
+    }
+
     pub(crate) fn raise(&self) {
         let mut seen = self.0.load(Ordering::Relaxed);
         for _ in 0..PATIENCE {

@@ -176,6 +176,22 @@ impl Slots {
         self.geometry.admit(hint).unwrap_or_else(|| self.rebuild_head())
     }
 
+    /// Whether a sender would find a free slot, or what is in its way. Loads only, unless the hint is wrong.
+    pub(crate) fn look_for_space(&self) -> Result<(), PushError> {
+        let mut at = self.tail();
+        for _ in 0..self.geometry.patience() {
+            let seen = self.word(at.index);
+            match (laps_ahead(seen.lap(), at.lap), seen.state()) {
+                (0, State::Free) => return Ok(()),
+                (0, _) => at = at.next(self.geometry.capacity()),
+                (1.., State::Free) => at = Position::new(seen.lap(), at.index),
+                (1.., _) => at = Position::new(seen.lap(), at.index).next(self.geometry.capacity()),
+                _ => return Err(PushError::Full(Blocker { index: at.index, word: seen })),
+            }
+        }
+        Err(PushError::Contended)
+    }
+
     /// Makes the content visible: WRITING → READY. The one store by which a message comes to exist.
     #[inline(always)]
     pub(crate) fn commit(&self, claim: Claim) {
@@ -278,8 +294,7 @@ impl Slots {
         }
     }
 
-    /// Whether a receiver would find something, or the end of waiting: a message, or a slot whose writer it would
-    /// have to ask after. Loads only, unless the hint is wrong.
+    /// Whether a receiver would find something, or what is in its way. Loads only, unless the hint is wrong.
     pub(crate) fn look(&self) -> Result<(), PopError> {
         let mut at = self.head();
         let mut rebuilt = false;
@@ -299,6 +314,25 @@ impl Slots {
             }
         }
         Err(PopError::Contended)
+    }
+
+    /// Whether any message is there: one that a receiver would take now, or an orphan.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.look().is_ok() || self.header().has_orphans() && self.find(Word::is_orphan)
+    }
+
+    /// How many messages are there, by the hints: exact while nobody sends, receives or dies.
+    pub(crate) fn len(&self) -> u32 {
+        let capacity = self.geometry.capacity();
+        if self.header().has_orphans() {
+            return (0..capacity).filter(|&index| self.word(index).state() == State::Ready).count() as u32;
+        }
+        let (head, tail) = (self.head(), self.tail());
+        tail.ahead_of(head, capacity).clamp(0, capacity.into()) as u32
+    }
+
+    fn find(&self, wanted: impl Fn(Word) -> bool) -> bool {
+        (0..self.geometry.capacity()).any(|index| wanted(self.word(index)))
     }
 
     /// Gives a slot whose content was taken to the next lap: READING → FREE.

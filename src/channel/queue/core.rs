@@ -1,0 +1,362 @@
+//! What all queues have in common: the segment, waiting, and cleaning up after the dead.
+
+use super::layout::{self, Body};
+use crate::channel::{RecvError, SendError};
+use crate::error::Error;
+use crate::ring::mpmc::{Blocker, Phase, PopError, PushError, Slots};
+use crate::segment::Segment;
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::clock;
+use crate::wait::{ALL, Barrier, Deadline, Wait, Waiter};
+use std::sync::{Arc, Mutex};
+
+/// One attachment to a queue, shared by the clones of its handle.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) segment: Arc<Segment>,
+    pub(super) slots: Slots,
+    pub(super) barrier: Barrier,
+    wait: Wait,
+    /// What the waits of senders and of receivers have taught.
+    sending: Learnt,
+    receiving: Learnt,
+    /// When somebody last looked for the dead, in ticks of the coarse clock.
+    looked: AtomicU64,
+}
+
+/// How to wait, as learnt so far. Threads share it without waiting for each other: who finds it in use does without.
+#[derive(Debug)]
+struct Learnt(Mutex<Waiter>);
+
+impl Learnt {
+    fn new(wait: Wait) -> Self {
+        Learnt(Mutex::new(Waiter::new(wait)))
+    }
+
+    /// Never blocks: a forked child may have inherited it locked.
+    fn get(&self, wait: Wait) -> Waiter {
+        self.0.try_lock().map_or_else(|_| Waiter::new(wait), |waiter| *waiter)
+    }
+
+    fn keep(&self, waiter: Waiter) {
+        if let Ok(mut kept) = self.0.try_lock() {
+            *kept = waiter;
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(segment: Arc<Segment>, wait: Wait) -> Result<Self, Error> {
+        let slots = layout::slots_in(&segment)?;
+        Ok(Core {
+            segment,
+            slots,
+            barrier: Barrier::of_this_process(),
+            wait,
+            sending: Learnt::new(wait),
+            receiving: Learnt::new(wait),
+            looked: AtomicU64::new(0),
+        })
+    }
+
+    #[inline]
+    pub(super) fn body(&self) -> &Body {
+        layout::body(&self.segment)
+    }
+
+    #[inline]
+    pub(super) fn me(&self) -> Result<u16, Error> {
+        self.segment.me()
+    }
+
+    /// Whether the holder of `index` is gone, or its index has a new holder that has not cleaned up yet.
+    pub(super) fn is_dead(&self, index: u16) -> bool {
+        self.segment.is_dead(index) || self.segment.is_inherited(index)
+    }
+
+    /// Sends by `attempt`, once.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] where waiting might help.
+    #[inline]
+    pub(super) fn try_send<R>(
+        &self,
+        mut attempt: impl FnMut(u16) -> Result<R, PushError>,
+    ) -> Result<R, SendError> {
+        let me = self.me().map_err(SendError::Attach)?;
+        match attempt(me) {
+            Ok(sent) => {
+                self.told(1);
+                Ok(sent)
+            }
+            Err(why) => self.try_send_again(me, why, attempt),
+        }
+    }
+
+    #[cold]
+    fn try_send_again<R>(
+        &self,
+        me: u16,
+        why: PushError,
+        mut attempt: impl FnMut(u16) -> Result<R, PushError>,
+    ) -> Result<R, SendError> {
+        if let PushError::Full(blocker) = why
+            && !self.repair(blocker)
+            && !self.look_for_the_dead_now_and_then()
+        {
+            return Err(self.refused(why));
+        }
+        let sent = attempt(me).map_err(|why| self.refused(why))?;
+        self.told(1);
+        Ok(sent)
+    }
+
+    /// Sends by `attempt`, waiting for space until `deadline`.
+    #[inline]
+    pub(super) fn send<R>(
+        &self,
+        deadline: Deadline,
+        mut attempt: impl FnMut(u16) -> Result<R, PushError>,
+    ) -> Result<R, SendError> {
+        let me = self.me().map_err(SendError::Attach)?;
+        match attempt(me) {
+            Ok(sent) => {
+                self.told(1);
+                Ok(sent)
+            }
+            Err(why) => self.send_slowly(me, why, deadline, attempt),
+        }
+    }
+
+    #[cold]
+    fn send_slowly<R>(
+        &self,
+        me: u16,
+        why: PushError,
+        deadline: Deadline,
+        mut attempt: impl FnMut(u16) -> Result<R, PushError>,
+    ) -> Result<R, SendError> {
+        if !matches!(why, PushError::Full(_) | PushError::Contended) {
+            return Err(self.refused(why));
+        }
+        let mut try_once = || match attempt(me) {
+            Ok(sent) => Some(Ok(sent)),
+            Err(PushError::Full(_) | PushError::Contended) if self.is_open() => None,
+            Err(why) => Some(Err(self.refused(why))),
+        };
+        let patrol = || {
+            self.look_for_the_dead();
+            if let Err(PushError::Full(blocker)) = self.slots.look_for_space() {
+                self.repair(blocker);
+            }
+            None
+        };
+        let mut waiter = self.sending.get(self.wait);
+        let more = || self.slots.look_for_space().is_ok();
+        let outcome = waiter.wait(&self.body().space, self.barrier, deadline, &mut try_once, patrol, more);
+        self.sending.keep(waiter);
+        // The last patrol may have made room.
+        let sent = outcome.ok().or_else(try_once).unwrap_or(Err(SendError::Timeout))?;
+        self.told(1);
+        Ok(sent)
+    }
+
+    /// Wakes receivers for `count` messages.
+    #[inline(always)]
+    pub(super) fn told(&self, count: u32) {
+        self.body().items.wake(count, self.barrier);
+    }
+
+    /// Wakes senders for `count` slots.
+    #[inline(always)]
+    pub(super) fn freed(&self, count: u32) {
+        self.body().space.wake(count, self.barrier);
+    }
+
+    #[cold]
+    fn refused(&self, why: PushError) -> SendError {
+        match why {
+            PushError::Full(_) | PushError::Contended if self.is_open() => SendError::Full,
+            PushError::Full(_) | PushError::Contended | PushError::Closed => {
+                self.finish_closing();
+                // A place was given back: whoever waited for it to be filled looks further.
+                self.body().items.wake(ALL, self.barrier);
+                SendError::Closed
+            }
+            PushError::Corrupt(corrupt) => SendError::Corrupt(corrupt),
+        }
+    }
+
+    /// Receives by `attempt`, once.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] where waiting might help.
+    #[inline]
+    pub(super) fn try_recv<R>(
+        &self,
+        mut attempt: impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Result<R, RecvError> {
+        let me = self.me().map_err(RecvError::Attach)?;
+        match attempt(me) {
+            Ok(received) => {
+                self.freed(1);
+                Ok(received)
+            }
+            Err(why) => self.try_recv_again(me, why, attempt),
+        }
+    }
+
+    #[cold]
+    fn try_recv_again<R>(
+        &self,
+        me: u16,
+        why: PopError,
+        mut attempt: impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Result<R, RecvError> {
+        let changed = match why {
+            PopError::Busy(blocker) => self.repair(blocker),
+            _ => self.look_for_the_dead_now_and_then(),
+        };
+        if !changed
+            && self.body().header.closing.phase() == Phase::Open
+            && !matches!(why, PopError::Corrupt(_))
+        {
+            return Err(RecvError::Empty);
+        }
+        let received = self.receive_or_end(me, &mut attempt).unwrap_or(Err(RecvError::Empty))?;
+        self.freed(1);
+        Ok(received)
+    }
+
+    /// Receives by `attempt`, waiting for a message until `deadline`.
+    #[inline]
+    pub(super) fn recv<R>(
+        &self,
+        deadline: Deadline,
+        mut attempt: impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Result<R, RecvError> {
+        let me = self.me().map_err(RecvError::Attach)?;
+        match attempt(me) {
+            Ok(received) => {
+                self.freed(1);
+                Ok(received)
+            }
+            Err(_) => self.recv_slowly(me, deadline, attempt),
+        }
+    }
+
+    #[cold]
+    fn recv_slowly<R>(
+        &self,
+        me: u16,
+        deadline: Deadline,
+        mut attempt: impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Result<R, RecvError> {
+        let mut try_once = || self.receive_or_end(me, &mut attempt);
+        let patrol = || {
+            self.look_for_the_dead();
+            if let Err(PopError::Busy(blocker)) = self.slots.look() {
+                self.repair(blocker);
+            }
+            None
+        };
+        let mut waiter = self.receiving.get(self.wait);
+        let more = || self.slots.look().is_ok();
+        let outcome = waiter.wait(&self.body().items, self.barrier, deadline, &mut try_once, patrol, more);
+        self.receiving.keep(waiter);
+        // The last patrol may have brought a message back.
+        let received = outcome.ok().or_else(try_once).unwrap_or(Err(RecvError::Timeout))?;
+        self.freed(1);
+        Ok(received)
+    }
+
+    /// One try: an outcome, or nothing yet.
+    fn receive_or_end<R>(
+        &self,
+        me: u16,
+        attempt: &mut impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Option<Result<R, RecvError>> {
+        // Before the look that finds nothing: what is claimed later is given back.
+        let phase = self.body().header.closing.phase();
+        let mut outcome = attempt(me);
+        if matches!(outcome, Err(PopError::Empty)) && phase != Phase::Open {
+            if phase == Phase::Closing {
+                self.finish_closing();
+                return None;
+            }
+            // What a dead receiver was taking comes back first.
+            self.look_for_the_dead();
+            outcome = attempt(me);
+            if matches!(outcome, Err(PopError::Empty)) {
+                return Some(Err(RecvError::Closed));
+            }
+        }
+        match outcome {
+            Ok(received) => Some(Ok(received)),
+            Err(PopError::Corrupt(corrupt)) => Some(Err(RecvError::Corrupt(corrupt))),
+            Err(PopError::Empty | PopError::Busy(_) | PopError::Contended) => None,
+        }
+    }
+
+    /// Ends what the owner of a slot in the way began, if that one is dead. Returns whether a new try is worth it.
+    fn repair(&self, blocker: Blocker) -> bool {
+        match blocker.owner() {
+            Some(owner) if self.is_dead(owner) => {
+                let repairs = self.slots.repair(blocker);
+                self.body().figures.count(repairs);
+                if repairs.is_any() {
+                    self.told(1);
+                    self.freed(1);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Cleans up after participants that died and whose index nobody has taken since.
+    pub(super) fn look_for_the_dead(&self) -> bool {
+        self.looked.store(clock::tick(), Ordering::Relaxed);
+        let segment = &*self.segment;
+        let found =
+            segment.for_each_dead(|index| layout::clean(segment, index, |owner| segment.is_dead(owner)));
+        self.body().figures.deaths.fetch_add(found as u64, Ordering::Relaxed);
+        found > 0
+    }
+
+    /// The same once in a tick of the coarse clock (some milliseconds): for calls that do not wait, and may be made
+    /// millions of times a second.
+    fn look_for_the_dead_now_and_then(&self) -> bool {
+        self.looked.load(Ordering::Relaxed) != clock::tick() && self.look_for_the_dead()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.body().header.closing.is_open()
+    }
+
+    pub(super) fn close(&self) -> bool {
+        let first = self.body().header.closing.begin();
+        self.finish_closing();
+        first
+    }
+
+    /// Ends what whoever closed the queue began; it may have died.
+    #[cold]
+    fn finish_closing(&self) {
+        let body = self.body();
+        if body.header.closing.phase() == Phase::Closed {
+            return;
+        }
+        // Pairs with the light barrier between a sender's claim and its look.
+        if !self.barrier.heavy() {
+            // Senders of other processes may not have been reached; their stores become visible by themselves soon.
+            clock::pause(UNREACHED);
+        }
+        body.header.closing.finish();
+        body.items.wake(ALL, self.barrier);
+        body.space.wake(ALL, self.barrier);
+    }
+}
+
+/// Longer than any processor keeps a store to itself, in nanoseconds.
+const UNREACHED: u64 = 2_000_000;

@@ -19,8 +19,6 @@ use crate::sync::{Ordering, mutated, order, store_beside_cas};
 pub(crate) struct Loan {
     pub(super) chunk: Chunk,
     pub(super) word: Word,
-    /// How many bytes may be written.
-    pub(super) room: u64,
 }
 
 /// A message that this process received for good: KEPT.
@@ -50,11 +48,6 @@ const PATIENCE: u32 = 100;
 impl Loan {
     pub(crate) const fn chunk(&self) -> Chunk {
         self.chunk
-    }
-
-    /// How many bytes may be written: what was asked for, or more.
-    pub(crate) const fn room(&self) -> u64 {
-        self.room
     }
 }
 
@@ -89,7 +82,7 @@ held!(Task);
 
 /// What a receiver makes of a chunk.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stamp {
+pub(super) enum Purpose {
     Keep,
     Work,
 }
@@ -115,7 +108,7 @@ impl Pool {
         // claim. Release: pairs with the Acquire in `judge`: whoever reads our index there and asks after us sees the
         // row we filled in before. No Acquire: the load of `seen` had it, and no value recurs.
         word.compare_exchange(seen.0, mine.0, order!(Release, "pool.claim"), Ordering::Relaxed).ok()?;
-        Some(Loan { chunk, word: mine, room: self.capacity(chunk) })
+        Some(Loan { chunk, word: mine })
     }
 
     /// Takes that chunk, as the models do without a finder.
@@ -165,7 +158,7 @@ impl Pool {
         &self,
         tag: Tag,
         at: Position,
-        stamp: Stamp,
+        purpose: Purpose,
         me: u16,
         deliveries: u8,
     ) -> Result<Held, Corrupt> {
@@ -177,9 +170,9 @@ impl Pool {
             return Err(Corrupt { field: "position of a chunk", found: position, limit: at.pack() });
         }
         self.check_backing(chunk, len)?;
-        let state = match stamp {
-            Stamp::Keep => State::Kept,
-            Stamp::Work => State::Task,
+        let state = match purpose {
+            Purpose::Keep => State::Kept,
+            Purpose::Work => State::Task,
         };
         // Relaxed: the content came with the slot.
         let mut seen = Word(entry.word.load(Ordering::Relaxed));
@@ -221,6 +214,16 @@ impl Pool {
         Ok((position, len))
     }
 
+    /// How many bytes of a loan may be written: what was asked for, or more.
+    #[inline(always)]
+    pub(crate) fn room(&self, loan: &Loan) -> u64 {
+        if loan.chunk.class() < self.layout().chunk_classes() {
+            self.capacity(loan.chunk)
+        } else {
+            self.backed(loan.chunk)
+        }
+    }
+
     /// The bytes that a chunk holds at most.
     #[inline(always)]
     pub(crate) fn capacity(&self, chunk: Chunk) -> u64 {
@@ -244,9 +247,10 @@ pub(super) fn corrupt(found: Word, mine: Word) -> Corrupt {
 /// The content, for handles that do not trust their peers. The others lend out [`Pool::address`].
 #[cfg(not(loom))]
 impl Pool {
-    /// Copies `bytes` into the loan, from its byte `at` on. What does not fit is not copied; returns how many were.
+    /// Copies `bytes` into the loan, from its byte `at` on. What the chunk has no room for is not copied; returns how
+    /// many were.
     pub(crate) fn copy_in(&self, loan: &Loan, at: u64, bytes: &[u8]) -> usize {
-        let room = loan.room.saturating_sub(at);
+        let room = self.room(loan).saturating_sub(at);
         let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         // SAFETY: `at` is at most the room, unless len is 0, and then this is not used.
         let to = if len > 0 { unsafe { self.address(loan.chunk).add(at as usize) } } else { return 0 };

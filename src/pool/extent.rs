@@ -70,15 +70,12 @@ impl Pool {
         len: u64,
         backing: &impl Backing,
     ) -> Result<Loan, ReserveError> {
-        let needed = len.max(1).div_ceil(PAGE) * PAGE;
+        let needed = in_pages(len);
         for _ in 0..ROUNDS {
             let Some(chunk) = self.choose_extent(needed) else { return Err(ReserveError::Full) };
-            let Some(mut loan) = self.loan(chunk, me) else { continue };
+            let Some(loan) = self.loan(chunk, me) else { continue };
             match self.grow(me, chunk, needed, backing) {
-                Ok(reserved) => {
-                    loan.room = reserved;
-                    return Ok(loan);
-                }
+                Ok(()) => return Ok(loan),
                 Err(error) => {
                     self.give_up(loan);
                     return Err(error);
@@ -105,12 +102,18 @@ impl Pool {
         best.map(|(_, chunk)| chunk)
     }
 
-    /// Reserves so much for an extent that is ours, unless it has it already; how much it has.
-    fn grow(&self, me: u16, chunk: Chunk, needed: u64, backing: &impl Backing) -> Result<u64, ReserveError> {
+    /// Whether what is reserved of an extent is enough for a message of `len` bytes, and not far too much.
+    pub(super) fn suits(&self, chunk: Chunk, len: u64) -> bool {
+        let (backed, needed) = (self.backed(chunk), in_pages(len));
+        backed >= needed && backed / TOO_GOOD < needed
+    }
+
+    /// Reserves so much for an extent that is ours, unless it has it already.
+    fn grow(&self, me: u16, chunk: Chunk, needed: u64, backing: &impl Backing) -> Result<(), ReserveError> {
         let (extent, stretch) = (self.extent(chunk.index()), self.capacity(chunk));
         let backed = self.backed(chunk);
         if needed <= backed {
-            return Ok(backed);
+            return Ok(());
         }
         // What a dead one reserved in part is counted already.
         let before = extent.bytes.load(Ordering::Relaxed).min(stretch);
@@ -130,7 +133,7 @@ impl Pool {
         match reserved {
             Ok(()) => {
                 extent.backed.store(needed, Ordering::Relaxed);
-                Ok(needed)
+                Ok(())
             }
             Err(error) => {
                 self.shed(chunk, backed, backing);
@@ -217,7 +220,7 @@ impl Pool {
     }
 
     /// How much of an extent is certainly reserved.
-    fn backed(&self, chunk: Chunk) -> u64 {
+    pub(super) fn backed(&self, chunk: Chunk) -> u64 {
         // Relaxed: written by the owner of its entry; a search guesses, an owner has seen the entry's word.
         self.extent(chunk.index()).backed.load(Ordering::Relaxed).min(self.capacity(chunk))
     }
@@ -232,6 +235,11 @@ impl Pool {
         let count = self.layout().extents().map_or(0, |class| class.count);
         (0..count).filter_map(move |index| Some((self.layout().chunk(class, index)?, self.extent(index))))
     }
+}
+
+/// What has to be reserved for a message of `len` bytes.
+fn in_pages(len: u64) -> u64 {
+    len.max(1).div_ceil(PAGE) * PAGE
 }
 
 fn is_no_space(error: &std::io::Error) -> bool {

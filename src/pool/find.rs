@@ -17,6 +17,7 @@
 
 use super::chunk::Loan;
 use super::layout::{Class, MAX_CLASSES};
+use super::tag::Chunk;
 use super::{Pool, ReserveError};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -49,6 +50,28 @@ impl Finder {
     /// Remembers nothing.
     pub(crate) fn new() -> Self {
         Finder { lanes: core::array::from_fn(|_| Lane::new()) }
+    }
+}
+
+impl Finder {
+    /// That extent is the newest.
+    fn remember(&self, extent: Chunk) {
+        let Some(lane) = self.lanes.get(usize::from(extent.class())) else { return };
+        let mut guess = lane.guess();
+        let known = |at: usize| lane.used(at) == extent.index();
+        if guess.active > KNOWN || (0..guess.active).any(known) {
+            return;
+        }
+        if guess.active < KNOWN {
+            lane.set(guess.active, extent.index());
+            lane.move_down(guess.active, guess.at.min(guess.active));
+            guess.active += 1;
+            guess.known = guess.active;
+        } else {
+            lane.set(guess.at, extent.index());
+        }
+        guess.at = (guess.at + 1) % guess.active;
+        lane.remember(guess);
     }
 }
 
@@ -111,7 +134,7 @@ impl Pool {
     ///
     /// # Errors
     /// See [`ReserveError`]; nothing was taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reserve(
         &self,
         me: u16,
@@ -125,32 +148,61 @@ impl Pool {
         {
             return Ok(loan);
         }
-        self.reserve_elsewhere(me, len, class, finder, backing)
+        // A reason apart from the result, so that the loan stays in registers.
+        let mut reason = ReserveError::Full;
+        self.reserve_elsewhere(me, len, finder, backing, &mut reason).ok_or(reason)
     }
 
+    /// The rest of [`reserve`](Self::reserve), once the smallest class has nothing.
     #[cold]
     fn reserve_elsewhere(
         &self,
         me: u16,
         len: u64,
-        class: u8,
         finder: &Finder,
         backing: &impl super::Backing,
-    ) -> Result<Loan, ReserveError> {
+        reason: &mut ReserveError,
+    ) -> Option<Loan> {
+        let class = self.layout().class_for(len);
         for larger in class.saturating_add(1)..self.layout().chunk_classes() {
             if let Some(loan) = self.find(me, larger, finder) {
-                return Ok(loan);
+                return Some(loan);
             }
         }
         let max = self.layout().max_len();
-        if len > max {
-            return Err(ReserveError::TooLarge { len, max });
+        if class == self.layout().chunk_classes()
+            && let Some(loan) = self.recall_extent(me, len, finder)
+        {
+            return Some(loan);
         }
-        // A message of the usual size waits for its like: enough of them were asked for.
-        if class == 0 && self.layout().chunk_classes() > 0 {
-            return Err(ReserveError::Full);
+        let found = if len > max {
+            Err(ReserveError::TooLarge { len, max })
+        } else if class == 0 {
+            // A message of the usual size waits for its like: enough of them were asked for.
+            Err(ReserveError::Full)
+        } else {
+            self.reserve_extent(me, len, backing).inspect(|loan| finder.remember(loan.chunk()))
+        };
+        found.map_err(|error| *reason = error).ok()
+    }
+
+    /// The extent that was used longest ago, if it suits.
+    fn recall_extent(&self, me: u16, len: u64, finder: &Finder) -> Option<Loan> {
+        let class = self.layout().chunk_classes();
+        let lane = finder.lanes.get(usize::from(class))?;
+        let guess = lane.guess();
+        let extent = self.layout().chunk(class, lane.used(guess.at)).filter(|_| guess.at < guess.active)?;
+        if !self.suits(extent, len) {
+            return None;
         }
-        self.reserve_extent(me, len, backing)
+        let loan = self.loan(extent, me)?;
+        // The look was a guess. Now that it is ours, it is certain.
+        if !self.suits(extent, len) {
+            self.give_up(loan);
+            return None;
+        }
+        self.step(class, lane, guess);
+        Some(loan)
     }
 
     /// Takes a chunk of that class.
@@ -230,19 +282,17 @@ impl Pool {
         }
         let count = self.layout().class(class).map_or(0, |class: &Class| class.count);
         let start = if guess.next < count { guess.next } else { 0 };
-        for index in (start..count).chain(0..start) {
-            let Some(loan) = self.loan_number(me, class, index) else { continue };
-            guess.next = index + 1;
-            let place = if guess.active == KNOWN {
-                guess.at // instead of the one that was in use
-            } else {
-                // Instead of the first spare, which was in use as well.
-                guess.known = guess.known.max(guess.active + 1);
-                guess.active
-            };
-            lane.set(place, index);
-            return Some((loan, place));
-        }
-        None
+        let mut all = (start..count).chain(0..start);
+        let (index, loan) = all.find_map(|index| Some((index, self.loan_number(me, class, index)?)))?;
+        guess.next = index + 1;
+        let place = if guess.active == KNOWN {
+            guess.at // instead of the one that was in use
+        } else {
+            // Instead of the first spare, which was in use as well.
+            guess.known = guess.known.max(guess.active + 1);
+            guess.active
+        };
+        lane.set(place, index);
+        Some((loan, place))
     }
 }

@@ -70,11 +70,11 @@ impl Pool {
                 return Ok(None);
             }
             let mut oldest: Option<(Chunk, Word, u64)> = None;
-            for (chunk, entry) in self.each() {
+            self.each().for_each(|(chunk, entry)| {
                 // orphan. Acquire: pairs with the Releases in `give_back` and `sweep`: the content is visible.
                 let word = Word(entry.word.load(order!(Acquire, "pool.orphan")));
                 if word.state() != Some(State::Orphan) {
-                    continue;
+                    return;
                 }
                 let position = entry.pos.load(Ordering::Relaxed);
                 // Positions wrap, lap and all.
@@ -82,7 +82,7 @@ impl Pool {
                 if oldest.is_none_or(older) {
                     oldest = Some((chunk, word, position));
                 }
-            }
+            });
             match oldest {
                 Some((chunk, seen, _)) => {
                     if let Some(task) = self.retake(chunk, seen, me) {

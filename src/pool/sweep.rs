@@ -95,23 +95,25 @@ impl Pool {
     pub(crate) fn sweep(&self, me: u16, slots: &Slots, is_dead: impl FnMut(u16) -> bool) -> Swept {
         let mut living = Living::new(is_dead);
         let mut done = Swept::default();
-        for (chunk, entry) in self.each() {
+        self.each().for_each(|(chunk, entry)| {
             let seen = judge(entry);
-            let Some(state) = seen.state() else { continue };
-            let dead = match state {
-                State::Free => continue,
-                State::Queued => true,
-                State::Loaned | State::Kept | State::Task | State::Orphan => living.is_dead(seen.owner()),
+            let dead = match seen.state() {
+                Some(State::Free) | None => false,
+                Some(State::Queued) => true,
+                Some(State::Loaned | State::Kept | State::Task | State::Orphan) => {
+                    living.is_dead(seen.owner())
+                }
             };
             if dead {
                 let seen = if mutated!("pool.ask_after") { judge(entry) } else { seen };
                 self.end(me, slots, chunk, entry, seen, &mut done);
             }
-        }
+        });
         done
     }
 
     /// Ends what the owner of a chunk began, who was dead after `seen` was read.
+    #[cold]
     fn end(&self, me: u16, slots: &Slots, chunk: Chunk, entry: &Entry, seen: Word, done: &mut Swept) {
         // Relaxed: whoever wrote it is dead, or seen through the word. A newer one means that the word has moved.
         let referenced = is_referenced(slots, chunk, entry.pos.load(Ordering::Relaxed));

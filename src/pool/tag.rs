@@ -2,6 +2,7 @@
 
 use super::layout::Layout;
 use crate::error::Corrupt;
+use core::num::NonZeroU32;
 
 /// How many chunks a class can have.
 pub(crate) const MAX_INDEX: u64 = 1 << INDEX_BITS;
@@ -31,7 +32,7 @@ impl Tag {
     /// A message of `len` bytes in `chunk`.
     #[inline(always)]
     pub(crate) const fn of(chunk: Chunk, len: u64) -> Self {
-        Tag(len << LEN_AT | (chunk.class as u64) << INDEX_BITS | chunk.index as u64)
+        Tag(len << LEN_AT | chunk.0.get() as u64 & ((1 << LEN_AT) - 1))
     }
 
     /// The message's length in bytes, unchecked.
@@ -58,21 +59,37 @@ impl Tag {
 }
 
 /// A chunk that there is: made only by those who checked it against the layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Chunk {
-    class: u8,
-    index: u32,
-}
+///
+/// ```text
+/// 1 | class:6 | index:24
+/// ```
+///
+/// One number, and never 0: so a loan, or the lack of one, fits into two registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Chunk(NonZeroU32);
 
 impl Chunk {
     #[inline(always)]
+    const fn new(class: u8, index: u32) -> Self {
+        let bits = 1 << LEN_AT | (class as u32) << INDEX_BITS | index;
+        Chunk(NonZeroU32::MIN.saturating_add(bits - 1))
+    }
+
+    #[inline(always)]
     pub(crate) const fn class(self) -> u8 {
-        self.class
+        (self.0.get() >> INDEX_BITS) as u8 & INLINE as u8
     }
 
     #[inline(always)]
     pub(crate) const fn index(self) -> u32 {
-        self.index
+        self.0.get() & (MAX_INDEX as u32 - 1)
+    }
+}
+
+impl core::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "chunk {} of class {}", self.index(), self.class())
     }
 }
 
@@ -80,7 +97,7 @@ impl Layout {
     /// The chunk of that name, if there is one.
     #[inline(always)]
     pub(super) fn chunk(&self, class: u8, index: u32) -> Option<Chunk> {
-        (index < self.class(class)?.count).then_some(Chunk { class, index })
+        (index < self.class(class)?.count).then(|| Chunk::new(class, index))
     }
 
     /// The chunk that somebody says a message is in, and the message's length.
@@ -117,8 +134,9 @@ mod tests {
                 let tag = Tag::of(chunk, there.size);
                 assert_eq!(layout.admit(tag), Ok((chunk, there.size)));
                 assert!(tag.means(chunk) && !tag.is_inline());
-                assert!(!Tag::of(chunk, 0).means(Chunk { index: index + 1, ..chunk }));
-                assert!(!Tag::of(chunk, 0).means(Chunk { class: class + 1, ..chunk }));
+                assert_eq!((chunk.class(), chunk.index()), (class, index));
+                assert!(!Tag::of(chunk, 0).means(Chunk::new(class, index + 1)));
+                assert!(!Tag::of(chunk, 0).means(Chunk::new(class + 1, index)));
             }
             assert!(layout.chunk(class, there.count).is_none());
         }
@@ -129,8 +147,8 @@ mod tests {
         let layout = layout();
         let chunk = layout.chunk(0, 3).unwrap();
         assert!(matches!(layout.admit(Tag::of(chunk, 65)), Err(Corrupt { found: 65, limit: 64, .. })));
-        assert!(layout.admit(Tag::of(Chunk { index: 12, ..chunk }, 1)).is_err());
-        assert!(layout.admit(Tag::of(Chunk { class: 4, ..chunk }, 1)).is_err());
+        assert!(layout.admit(Tag::of(Chunk::new(0, 12), 1)).is_err());
+        assert!(layout.admit(Tag::of(Chunk::new(4, 3), 1)).is_err());
         assert!(layout.admit(Tag(u64::MAX)).is_err());
         assert!(layout.admit(Tag::inline(5)).is_err());
         assert!(Tag::inline(5).is_inline() && Tag::inline(5).len() == 5);

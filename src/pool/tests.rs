@@ -120,6 +120,7 @@ impl Heap {
         *ring.unwrap().slots()
     }
 
+    #[inline(always)]
     fn reserve(&self, me: u16, len: u64) -> Result<Loan, ReserveError> {
         self.pool.reserve(me, len, &self.finder, &self.space)
     }

@@ -1,6 +1,6 @@
 //! The way of a chunk through the ring: what makes a message of it, and what takes the message out again.
 
-use super::chunk::{Held, Kept, Loan, Stamp, Task};
+use super::chunk::{Held, Kept, Loan, Purpose, Task};
 use super::tag::{Chunk, Tag};
 use super::word::State;
 use super::{Pool, chunk};
@@ -11,11 +11,11 @@ use crate::ring::mpmc::{
 use crate::sync::{Ordering, mutated};
 
 impl Pool {
-    /// Sends a loan of which `len` bytes are filled (no more than it has room for count), through a slot that was claimed
+    /// Sends a loan of which `len` bytes are filled, through a slot that was claimed
     /// for it. The commit of the slot is the one store by which the message comes to exist.
     #[inline(always)]
     pub(crate) fn send(&self, slots: &Slots, claim: Claim, loan: Loan, len: u64) {
-        let (stamp, len) = (slots.stamp(claim.position.index), len.min(loan.room));
+        let (stamp, len) = (slots.stamp(claim.position.index), len.min(self.capacity(loan.chunk)));
         if mutated!("pool.commit_first") {
             stamp.tag.store(Tag::of(loan.chunk, len).0, Ordering::Relaxed);
             slots.commit(claim);
@@ -41,7 +41,7 @@ impl Pool {
     /// [`Corrupt`] if the slot refers to what cannot be. It is freed then too: one false message blocks nobody.
     #[inline(always)]
     pub(crate) fn receive_kept(&self, slots: &Slots, claim: Claim, me: u16) -> Result<Kept, Corrupt> {
-        self.receive(slots, claim, Stamp::Keep, me).map(Kept)
+        self.receive(slots, claim, Purpose::Keep, me).map(Kept)
     }
 
     /// Receives to work on it what lies in a slot that was taken, and frees the slot.
@@ -50,28 +50,35 @@ impl Pool {
     /// As [`receive_kept`](Self::receive_kept).
     #[inline(always)]
     pub(crate) fn receive_task(&self, slots: &Slots, claim: Claim, me: u16) -> Result<Task, Corrupt> {
-        self.receive(slots, claim, Stamp::Work, me).map(Task)
+        self.receive(slots, claim, Purpose::Work, me).map(Task)
     }
 
     #[inline(always)]
-    fn receive(&self, slots: &Slots, claim: Claim, stamp: Stamp, me: u16) -> Result<Held, Corrupt> {
+    fn receive(&self, slots: &Slots, claim: Claim, purpose: Purpose, me: u16) -> Result<Held, Corrupt> {
         let tag = self.tag(slots, claim);
         // The stamp first: whoever sees the slot free must see the chunk moved.
         if mutated!("pool.free_slot_first") {
             slots.free(claim);
         }
-        let held = self.take(tag, claim.position, stamp, me, claim.word.deliveries());
+        let held = self.take(tag, claim.position, purpose, me, claim.word.deliveries());
         if !mutated!("pool.free_slot_first") {
             slots.free(claim);
         }
         held
     }
 
+    /// All of [`send`](Self::send) but the commit: a sender that dies there.
+    #[cfg(any(test, loom))]
+    pub(crate) fn send_uncommitted(&self, slots: &Slots, claim: Claim, loan: &Loan, len: u64) {
+        let tag = self.address_to(loan.chunk, claim.position, len);
+        slots.stamp(claim.position.index).tag.store(tag.0, Ordering::Relaxed);
+    }
+
     /// Stamps the chunk, and leaves the slot as it is: a receiver that dies there.
     #[cfg(any(test, loom))]
     pub(crate) fn stamp_only(&self, slots: &Slots, claim: Claim, me: u16) -> Result<Kept, Corrupt> {
         let tag = self.tag(slots, claim);
-        self.take(tag, claim.position, Stamp::Keep, me, claim.word.deliveries()).map(Kept)
+        self.take(tag, claim.position, Purpose::Keep, me, claim.word.deliveries()).map(Kept)
     }
 
     /// Takes the sender's name from the chunk of a message that is about to be given up: LOANED → QUEUED. A slot whose

@@ -22,6 +22,8 @@ pub(crate) const MODELS: &[Model] = &[
     Model { name: "reused_after_a_sweep", preemptions: 3, body: reused_after_a_sweep, kills: &["pool.sweep"] },
     Model { name: "received_beside_a_sweep", preemptions: 3, body: received_beside_a_sweep, kills: &["pool.free_slot_first"] },
     Model { name: "sender_dies", preemptions: 2, body: sender_dies, kills: &["pool.sweep_exactly"] },
+    Model { name: "sender_dies_with_a_loan", preemptions: 3, body: sender_dies_before::<0>, kills: &["pool.sweep_exactly"] },
+    Model { name: "sender_dies_before_commit", preemptions: 3, body: sender_dies_before::<1>, kills: &["pool.sweep_exactly"] },
     Model { name: "receiver_dies_early", preemptions: 2, body: receiver_dies::<0>, kills: &["mpmc.redeliver"] },
     Model { name: "receiver_dies_late", preemptions: 2, body: receiver_dies::<1>, kills: &["mpmc.redeliver"] },
     Model {
@@ -292,6 +294,24 @@ fn sender_dies() {
     let late = shared.recv(2);
     assert_eq!((early.or(late), early.and(late)), (Some(1), None));
     assert!(shared.pool().word(shared.first()).is_free());
+}
+
+/// The sender died with a loan (0), or with everything done but the commit (1). Two sweep, and one uses the chunk again.
+fn sender_dies_before<const STEPS: u32>() {
+    let shared = Shared::<1>::new();
+    let loan = shared.pool().loan_at(1, 0, 0).unwrap();
+    shared.write(loan.chunk(), 1);
+    if STEPS == 1 {
+        let claim = shared.slots().claim(1).unwrap();
+        shared.pool().send_uncommitted(&shared.slots(), claim, &loan, 8);
+    }
+    shared.dies(1);
+    let sweeper = spawn(&shared, |shared| shared.sweep(3));
+    shared.sweep(4);
+    assert!(shared.send(4, 0, 2), "both the slot and the chunk are free");
+    sweeper.join().unwrap();
+    shared.still(shared.first(), State::Loaned, 4);
+    assert_eq!(shared.recv(2), Some(2));
 }
 
 /// A receiver dies before it stamped the chunk (0) or before it freed the slot (1); two others come along.

@@ -17,8 +17,7 @@ fn send_and_die(heap: &Heap, steps: u32) -> bool {
     if steps == 1 {
         return false;
     }
-    let tag = heap.pool.address_to(loan.chunk(), claim.position, 4);
-    heap.slots().stamp(claim.position.index).tag.store(tag.0, RELAXED);
+    heap.pool.send_uncommitted(&heap.slots(), claim, &loan, 4);
     if steps == 2 {
         return false;
     }
@@ -59,7 +58,7 @@ fn receive_and_die(heap: &Heap, steps: u32, task: bool) {
     }
     if steps == 1 {
         // The slot is not freed: taken by hand.
-        let stamp = if task { chunk::Stamp::Work } else { chunk::Stamp::Keep };
+        let stamp = if task { chunk::Purpose::Work } else { chunk::Purpose::Keep };
         let tag = heap.pool.tag(&heap.slots(), claim);
         let _held = heap.pool.take(tag, claim.position, stamp, DEAD, claim.word.deliveries()).unwrap();
     } else if task {

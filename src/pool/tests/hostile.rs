@@ -77,7 +77,7 @@ fn every_call_ends_and_stays_inside() {
                     if random.below(2) == 0 { heap.pool.done(task) } else { heap.pool.give_back(task, 3) };
             }
             if let Ok(loan) = heap.reserve(4, random.below(1 << 17)) {
-                inside(&heap, loan.chunk(), loan.room());
+                inside(&heap, loan.chunk(), heap.pool.room(&loan));
                 heap.pool.copy_in(&loan, random.below(200), &[1; 100]);
                 heap.pool.give_up(loan);
             }
@@ -128,7 +128,7 @@ fn nobody_gets_what_this_process_has_already() {
     heap.send(1, b"once").unwrap();
     let tag = heap.pool.tag(&heap.slots(), Claim { position: Position::new(0, 0), ..heap.next(2) });
     let (chunk, _) = heap.pool.layout().admit(tag).unwrap();
-    let kept = heap.pool.take(tag, Position::new(0, 0), chunk::Stamp::Keep, 2, 0).unwrap();
+    let kept = heap.pool.take(tag, Position::new(0, 0), chunk::Purpose::Keep, 2, 0).unwrap();
     let claim = heap.slots().claim(1).unwrap();
     heap.pool.entry(chunk).pos.store(claim.position.pack(), RELAXED);
     heap.slots().stamp(claim.position.index).tag.store(tag.0, RELAXED);

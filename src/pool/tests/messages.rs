@@ -27,7 +27,7 @@ fn a_loan_holds_what_was_asked_for_and_no_byte_beyond() {
     let heap = Heap::new();
     for (len, room) in [(0, 64), (64, 64), (65, 128), (129, 4096), (5000, 8192)] {
         let loan = heap.reserve(1, len).unwrap();
-        assert_eq!(loan.room(), room);
+        assert_eq!(heap.pool.room(&loan), room);
         assert!(heap.pool.address(loan.chunk()).cast::<[u64; 8]>().is_aligned());
         assert_eq!(heap.pool.copy_in(&loan, room - 2, &[7; 5]), 2);
         assert_eq!(heap.pool.copy_in(&loan, room, &[7]), 0);

@@ -4,6 +4,7 @@ mod deaths;
 mod extents;
 mod finding;
 mod hostile;
+mod kills;
 mod messages;
 mod sequences;
 mod threads;

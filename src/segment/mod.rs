@@ -12,8 +12,7 @@ pub(crate) mod layout;
 pub(crate) mod name;
 pub(crate) mod participants;
 #[cfg(test)]
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::error::Error;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};

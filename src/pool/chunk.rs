@@ -252,8 +252,11 @@ impl Pool {
     pub(crate) fn copy_in(&self, loan: &Loan, at: u64, bytes: &[u8]) -> usize {
         let room = self.room(loan).saturating_sub(at);
         let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        // SAFETY: `at` is at most the room, unless len is 0, and then this is not used.
-        let to = if len > 0 { unsafe { self.address(loan.chunk).add(at as usize) } } else { return 0 };
+        if len == 0 {
+            return 0;
+        }
+        // SAFETY: `at` is below the room, which the chunk has.
+        let to = unsafe { self.address(loan.chunk).add(at as usize) };
         // SAFETY: `at + len` bytes are the chunk's, and by its word ours; `bytes` is private memory. Threads of this
         // process have no other way to the loan.
         unsafe { copy::contended(bytes.as_ptr(), to.as_ptr(), len) };
@@ -264,8 +267,11 @@ impl Pool {
     fn copy_out(&self, held: &Held, at: u64, out: &mut [MaybeUninit<u8>]) -> usize {
         let rest = held.len.min(self.capacity(held.chunk)).saturating_sub(at);
         let len = out.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
-        // SAFETY: `at` is at most the length, unless len is 0, and then this is not used.
-        let from = if len > 0 { unsafe { self.address(held.chunk).add(at as usize) } } else { return 0 };
+        if len == 0 {
+            return 0;
+        }
+        // SAFETY: `at` is below the length, which the chunk holds.
+        let from = unsafe { self.address(held.chunk).add(at as usize) };
         // SAFETY: `at + len` bytes are the chunk's, and by its word ours. A process that breaks that rule makes the
         // bytes wrong, no more.
         unsafe { copy::contended(from.as_ptr(), out.as_mut_ptr().cast(), len) };

@@ -24,8 +24,8 @@ use super::tag;
 /// A chunk of this size lies in the line of its entry.
 const TINY: u64 = 32;
 
-/// How far apart the entries are.
-pub(super) const ENTRY: u64 = 64;
+/// How far apart the entries are, in bytes; those of the extents' books too.
+pub(crate) const ENTRY: u64 = 64;
 
 const PAGE: u64 = 4096;
 
@@ -204,7 +204,8 @@ impl Layout {
         self.classes().last().map_or(0, |class| class.first + class.count)
     }
 
-    pub(super) const fn extents_at(&self) -> u64 {
+    /// Where in the area the extents' books begin.
+    pub(crate) const fn extents_at(&self) -> u64 {
         self.extents_at
     }
 

@@ -49,7 +49,7 @@ pub(crate) use chunk::{Kept, Loan, Task};
 pub(crate) use extent::Backing;
 pub(crate) use find::Finder;
 pub(crate) use join::is_finished;
-pub(crate) use layout::{Class, Demand, Layout};
+pub(crate) use layout::{Class, Demand, ENTRY, Layout};
 pub(crate) use sweep::{Census, Swept};
 pub(crate) use tag::{Chunk, Tag};
 pub(crate) use word::{MAX_DELIVERIES, State, Word};

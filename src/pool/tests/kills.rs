@@ -215,11 +215,16 @@ fn killed_anywhere_nothing_is_lost_torn_or_left_behind() {
         children[role].take().unwrap().kill();
         children[role] = Some(start(role));
     }
-    // The end: nobody sends, then nobody works but we.
+    // The end: nobody works but we. A process can be gone a moment before the kernel lets go of its memory.
     children.into_iter().flatten().for_each(Child::kill);
+    let (pool, begin) = (pool(&segment), Instant::now());
+    let all_free = Census { free: pool.layout().entries().into(), ..Default::default() };
+    while pool.census() != all_free || (1..=32).any(|who| who != me && !segment.is_dead(who)) {
+        assert!(begin.elapsed() < PATIENCE, "something stays behind: {:?}", pool.census());
+        sweep();
+        while work(&segment, me) {}
+    }
     sweep();
-    sweep();
-    while work(&segment, me) {}
     let (mut unseen, mut sent) = (0, 0);
     for number in 0..ledger.next.load(Ordering::SeqCst).min(MESSAGES as u64) {
         let state = ledger.messages[number as usize].load(Ordering::SeqCst);
@@ -230,9 +235,6 @@ fn killed_anywhere_nothing_is_lost_torn_or_left_behind() {
         sent > KILLS && unseen <= keepers_killed,
         "{unseen} of {sent} lost, {keepers_killed} keepers killed"
     );
-    let pool = pool(&segment);
-    let free = u64::from(pool.layout().entries());
-    assert_eq!(pool.census(), Census { free, ..Default::default() });
     assert!(is_finished(&slots(&segment), &pool));
     assert!((0..DEMAND.messages).all(|_| slots(&segment).claim(me).is_ok()), "the ring has its capacity");
 }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 const DEMAND: Demand = Demand { messages: 5, max_held: 4, usual: 32, largest: 256, max_bytes: 1 << 16 };
 const KILLS: u64 = 150;
-const MESSAGES: usize = 1 << 18;
+/// How many messages may be sent between two kills, however long that takes.
+const BETWEEN: u64 = 300;
+const MESSAGES: usize = ((KILLS + 1) * BETWEEN) as usize;
 /// Longer than anything here takes on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -19,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[repr(C)]
 struct Ledger {
     next: AtomicU64,
+    /// Below which numbers may be sent.
+    permitted: AtomicU64,
     received: AtomicU64,
     /// For each message 1 before it is committed, 2 after, and 16 more for each time that somebody has it in his hands.
     messages: [AtomicU64; MESSAGES],
@@ -113,11 +117,15 @@ fn send_for_ever(segment: &Segment) {
     let (slots, pool, finder) = (slots(segment), pool(segment), Finder::new());
     let me = segment.me().unwrap();
     loop {
-        let number = ledger(segment).next.fetch_add(1, Ordering::SeqCst);
-        if number >= MESSAGES as u64 {
-            return;
+        let ledger = ledger(segment);
+        let number = ledger.next.load(Ordering::SeqCst);
+        if number >= ledger.permitted.load(Ordering::SeqCst)
+            || ledger.next.compare_exchange(number, number + 1, Ordering::SeqCst, Ordering::SeqCst).is_err()
+        {
+            std::thread::yield_now();
+            continue;
         }
-        let (content, state) = (message(number), &ledger(segment).messages[number as usize]);
+        let (content, state) = (message(number), &ledger.messages[number as usize]);
         loop {
             let len = content.len() as u64;
             let Ok(loan) = pool.reserve(me, len, &finder, segment) else {
@@ -200,7 +208,8 @@ fn killed_anywhere_nothing_is_lost_torn_or_left_behind() {
         pool(&segment).sweep(me, &slots(&segment), |who| segment.is_dead(who));
     };
     let (mut random, mut keepers_killed) = (9_u64, 1);
-    for _ in 0..KILLS {
+    for kill in 0..KILLS {
+        ledger.permitted.store((kill + 1) * BETWEEN, Ordering::SeqCst);
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         // All go on, at least a little: nobody is blocked by the dead.
         let (seen, begin) = (ledger.received.load(Ordering::SeqCst), Instant::now());
@@ -226,7 +235,7 @@ fn killed_anywhere_nothing_is_lost_torn_or_left_behind() {
     }
     sweep();
     let (mut unseen, mut sent) = (0, 0);
-    for number in 0..ledger.next.load(Ordering::SeqCst).min(MESSAGES as u64) {
+    for number in 0..ledger.next.load(Ordering::SeqCst) {
         let state = ledger.messages[number as usize].load(Ordering::SeqCst);
         sent += u64::from(state & 15 == 2);
         unseen += u64::from(state & 15 == 2 && state < 16);

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | one producer, one consumer, messages of one plain type | [`spsc`], the fastest: hundreds of millions of messages a second |
 //! | one producer, one consumer, records of any length | [`bytes`] |
+//! | any number of processes that send, any number that receive, values of one plain type | [`Queue`], or [`SimpleQueue`] with nothing to choose |
 //! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
 //!
 //! Each can be made with a name ([`create`](spsc::Producer::create), [`open`](spsc::Producer::open)), without one to be
@@ -62,7 +63,8 @@ mod sys;
 mod wait;
 
 pub use channel::{
-    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, bytes, queue, spsc,
+    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue, bytes, queue,
+    spsc,
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;

@@ -6,8 +6,10 @@ mod error;
 pub(crate) mod pipe;
 pub mod queue;
 pub(crate) mod role;
+mod simple_queue;
 pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
 pub use pipe::{Connection, End, Loan, Message, Pipe};
 pub use queue::Queue;
+pub use simple_queue::SimpleQueue;

@@ -13,7 +13,7 @@
 
 use crate::error::{Corrupt, Error};
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::fork::Generation;
 use crate::wait::{ALL, Barrier, EventCount};
 use core::mem::size_of;
@@ -173,7 +173,7 @@ impl Role {
         let mut word = self.0.load(Ordering::Acquire);
         for _ in 0..PATIENCE {
             let of_the_living = || !segment.is_dead(owner(word)) && !segment.is_inherited(owner(word));
-            if state(word) == HELD && of_the_living() {
+            if state(word) == HELD && (mutated!("role.keep_dead") || of_the_living()) {
                 let pid = segment.describe_any(owner(word)).map_or(0, |process| process.pid as u32);
                 return Err(Error::RoleTaken { role: side.name(), pid });
             }

@@ -6,7 +6,8 @@
 //!            ^ position & (N-1); every record is one contiguous slice from here
 //! ```
 //!
-//! Under loom it is an array of words, one loom cell each, and the mirror is done by masking.
+//! Under loom it is an array of words, one loom cell each, and the mirror is done by masking. To ThreadSanitizer the two
+//! halves are different memory, so of a race between them only the models tell.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -89,6 +90,7 @@ impl Region {
     /// By the ring's indices no thread of this process writes it now.
     #[inline(always)]
     pub(crate) unsafe fn load(&self, position: u64) -> u64 {
+        crate::sync::access();
         // SAFETY: mapped and aligned (`word`); volatile, so that a process that writes it against the rules
         // changes the value but cannot make it differ from one use to the next.
         unsafe { self.word(position).read_volatile() }
@@ -100,6 +102,7 @@ impl Region {
     /// By the ring's indices the word is the caller's alone.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, position: u64, word: u64) {
+        crate::sync::access();
         // SAFETY: mapped and aligned (`word`), and the caller's alone.
         unsafe { self.word(position).write_volatile(word) }
     }

@@ -14,6 +14,7 @@ use super::create::{is_stale, open_named, open_named_for, read_geometry};
 use super::layout::{Geometry, MAGIC, MAX_PARTICIPANTS, RETIRED_AT};
 use super::name::{Directory, Home, Location};
 use crate::error::Error;
+use crate::sync::mutated;
 use crate::sys::file::{self, FileId, Stat};
 use crate::sys::socket::Fifo;
 use crate::sys::{clock, lock_page};
@@ -207,9 +208,10 @@ impl Candidate {
         }
         // Only where we know what the word means: a damaged file, or one of another version, just goes.
         let retire = self.geometry().is_ok();
-        self.set_retired(retire, 1);
+        self.set_retired(retire && !mutated!("segment.retire_first"), 1);
         match file::unlink_at(place.dir.as_fd(), &place.leaf) {
             Ok(()) => {
+                self.set_retired(retire && mutated!("segment.retire_first"), 1);
                 remove_fifos(place, self.id);
                 Ok(Removal::Done)
             }

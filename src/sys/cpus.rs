@@ -11,8 +11,10 @@ pub(crate) fn usable() -> usize {
     // SAFETY: the kernel fills at most the given number of bytes of an array that is ours.
     let filled =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&set), set.as_mut_ptr()) };
+    let words = usize::try_from(filled).unwrap_or(0).div_ceil(size_of::<u64>()).min(WORDS);
     match filled {
-        1.. => set.iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1),
+        // As many bytes as the kernel has processors for, which are few of those there is room for.
+        1.. => set[..words].iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1),
         // More than 8192 processors, or a filter forbids the question: there is more than one.
         _ => 2,
     }

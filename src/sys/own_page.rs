@@ -43,8 +43,8 @@ pub(super) fn get() -> Result<&'static OwnPage, Error> {
 /// The page, unless nobody has asked for it yet.
 #[inline]
 pub(super) fn existing() -> Option<&'static OwnPage> {
-    // Relaxed: the page is zero when mapped, and zero means "not known yet"; there is nothing to publish.
-    let address = PAGE.load(Ordering::Relaxed) as *const OwnPage;
+    // Acquire: pairs with the Release of the exchange in `make`: the page is mapped and all zero.
+    let address = PAGE.load(Ordering::Acquire) as *const OwnPage;
     // SAFETY: PAGE is 0 or the address of a page that stays mapped, and holds only atomics, until the end.
     unsafe { address.as_ref() }
 }
@@ -55,7 +55,8 @@ fn make() -> Result<&'static OwnPage, Error> {
     // Before the page can be seen, so that nobody keeps forks out with handlers that are not there yet. Two
     // threads that come here together register twice, which the handlers do not mind.
     fork::register_handlers();
-    if PAGE.compare_exchange(0, fresh as u64, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+    // Release: pairs with the Acquire in `existing`; the mapping comes before. Who loses looks again there.
+    if PAGE.compare_exchange(0, fresh as u64, Ordering::Release, Ordering::Relaxed).is_err() {
         // SAFETY: we mapped it just now and nobody else has seen it.
         unsafe { libc::munmap(fresh.cast(), PAGE_BYTES) };
     }

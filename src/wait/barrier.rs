@@ -4,6 +4,9 @@
 //! looks whether there is a message. One of the two must see the other, which needs a full fence on each side,
 //! and the publisher's would cost more than all the rest of its work. So the sleeper, who is about to lose
 //! microseconds anyway, makes the kernel execute the publishers' fences for them.
+//!
+//! ThreadSanitizer knows no fences: its silence means nothing here, where all accesses are relaxed atomics. The models
+//! and the stress of real processes are what tells.
 
 use crate::sync::{Ordering, fence, light_fence, mutated};
 use crate::sys::membarrier;

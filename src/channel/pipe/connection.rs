@@ -350,7 +350,8 @@ impl Connection {
 
     /// Shares this end with the child that `command` will start; there,
     /// [`Pipe::inherited`](crate::Pipe::inherited)`(key)` takes it. This connection must live until the child is
-    /// spawned. To give the end away instead, see [`spawn`](Self::spawn).
+    /// spawned. To give the end away instead, see [`spawn`](Self::spawn). The two ends of one pair go to different
+    /// children: they share a descriptor, which a child takes only once.
     ///
     /// # Errors
     /// [`Error::InvalidName`] if the key has other than letters, digits and underscores;

@@ -11,7 +11,7 @@ use crate::error::Corrupt;
 use crate::lock::{Grant, Held, State};
 use crate::ring::ReadError;
 use crate::ring::bytes::{Reader, Record, Ring, footprint};
-use crate::sync::{Entered, Ordering};
+use crate::sync::{Entered, Ordering, mutated};
 use crate::wait::{ALL, Deadline, TimedOut, Waiter};
 use core::cell::RefCell;
 use core::mem::{self, ManuallyDrop};
@@ -341,6 +341,7 @@ impl Turn<'_> {
     #[inline]
     fn prepare(&mut self) -> Result<(), RecvError> {
         match &mut self.state.reader {
+            Some(_) if mutated!("pipe.reload_reader") => Ok(()),
             // SAFETY: we hold the receive lock until this turn ends, and whoever held it before has unlocked
             // it, or died, before we took it.
             Some(reader) => unsafe { reader.reload() }.map_err(RecvError::Corrupt),
@@ -402,8 +403,11 @@ impl Turn<'_> {
                 last
             }
             Step::Abort => {
-                self.state.partial = None;
-                false
+                let taken_for_the_end = mutated!("pipe.abort_ends");
+                if !taken_for_the_end {
+                    self.state.partial = None;
+                }
+                taken_for_the_end
             }
             Step::Drop => false,
         };

@@ -8,7 +8,7 @@ use crate::error::Corrupt;
 use crate::lock::{Gate, Held, LockFailed};
 use crate::ring::WriteError;
 use crate::ring::bytes::{RECORD_HEADER, Reservation, Ring, Writer, footprint};
-use crate::sync::{Entered, Ordering};
+use crate::sync::{Entered, Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::{ALL, Deadline, TimedOut, Waiter};
 use core::convert::Infallible;
@@ -272,6 +272,7 @@ impl<'a> Turn<'a> {
 
     fn prepare(&mut self, deadline: Deadline) -> Result<(), SendError> {
         match &mut self.state.writer {
+            Some(_) if mutated!("pipe.reload_writer") => {}
             // SAFETY: we hold the send lock until this turn ends, and whoever held it before has unlocked it,
             // or died, before we took it.
             Some(writer) => unsafe { writer.reload() }.map_err(SendError::Corrupt)?,
@@ -292,6 +293,7 @@ impl<'a> Turn<'a> {
         // Relaxed: moved under the lock we hold.
         match self.lane.sending.open_id.load(Ordering::Relaxed) {
             0 => Ok(()),
+            _ if mutated!("pipe.abort") => Ok(()),
             open => self.end_unfinished(open, deadline),
         }
     }

@@ -1,0 +1,106 @@
+//! The program as it is run: small runs, whose figures mean nothing and whose checks mean everything.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// A directory of one test's own, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("peers-test-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ringway-peers"))
+            .args(arguments)
+            .args(["--rounds", "1", "--time", "1", "--plots"])
+            .arg(&self.0)
+            .arg("--json")
+            .arg(self.0.join("figures"))
+            .output()
+            .unwrap()
+    }
+
+    fn figures(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.0.join("figures")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether something that one of these names belongs to is left in shared memory.
+fn left_over(pid_tag: &str) -> bool {
+    fs::read_dir("/dev/shm")
+        .unwrap()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().contains(pid_tag))
+}
+
+#[test]
+fn every_transport_carries_and_is_reported() {
+    let scratch = Scratch::new("all");
+    let output = scratch.run(&["--sizes", "8,1K,64K"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let figures = scratch.figures();
+    let list = Command::new(env!("CARGO_BIN_EXE_ringway-peers")).arg("--list").output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let peers: Vec<_> = list.lines().skip(1).collect();
+    assert!(peers.len() > 20, "{list}");
+    for line in peers.iter().filter(|line| !line.ends_with("(optional)")) {
+        let name = line.split_whitespace().next().unwrap();
+        let of = |figure: &&Value| figure["transport"] == name;
+        let found: Vec<_> = figures.iter().filter(of).collect();
+        assert!(!found.is_empty(), "{name}");
+        for figure in found {
+            let (value, low) = (figure["value"].as_f64().unwrap(), figure["low"].as_f64().unwrap());
+            assert!(value > 0.0 && low > 0.0 && low <= value, "{figure}");
+        }
+    }
+    assert!(said.contains("targets reached in this run"), "{said}");
+    for plot in ["throughput", "bandwidth", "latency-8", "latency-1024", "latency-65536"] {
+        let drawing = fs::read_to_string(scratch.0.join(plot).with_extension("svg")).unwrap();
+        assert!(drawing.ends_with("</svg>\n") && !drawing.contains("NaN"), "{plot}");
+    }
+}
+
+#[test]
+fn nothing_is_left_over() {
+    let scratch = Scratch::new("left");
+    let child = Command::new(env!("CARGO_BIN_EXE_ringway-peers"))
+        .args(["--transports", "iceoryx2,shaq,cloudtoid,boost,ringway-spsc", "--sizes", "64"])
+        .args(["--rounds", "1", "--time", "1", "--plots"])
+        .arg(&scratch.0)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let tag = format!("ringway-peers-{}", child.id());
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert!(!left_over(&tag));
+}
+
+#[test]
+fn a_run_that_measures_nothing_fails() {
+    let scratch = Scratch::new("none");
+    let output = scratch.run(&["--transports", "pipe", "--modes", "spin"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was measured"));
+    let output = scratch.run(&["--transports", "nobody"]);
+    assert!(!output.status.success());
+    // Longer than a typed ring's messages may be, and nothing else asked for.
+    let output = scratch.run(&["--transports", "rtrb", "--sizes", "1M"]);
+    assert!(!output.status.success());
+}

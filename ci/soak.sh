@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Kills and stops processes at random, and accounts for every message: `ci/soak.sh SECONDS [--seed N] [MORE...]`.
+# A quarter of the time goes to the build that ships, the rest to one that holds processes up in the middle of what
+# they do; that one must also notice when a step of the library is broken. `target/release/soak --help` says more.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${1:?usage: ci/soak.sh SECONDS [--seed N] [MORE...]}
+shift
+shipping=target/release/soak
+instrumented=target/instruments/release/soak
+
+cargo build --quiet --release --package soak
+RUSTFLAGS="--cfg ringway_instruments" cargo build --quiet --release --package soak --target-dir target/instruments
+cargo test --quiet --release --package soak
+
+# planted SITE SCENARIO: the soak finds a violation where that step is broken.
+planted() {
+    local code=0 log=target/soak-planted.log
+    "$instrumented" 30 --seed 1 --scenario "$2" --plant "$1" >"$log" || code=$?
+    # 1 is also how it ends if nothing happened.
+    if [ "$code" -ne 1 ] || ! grep -c VIOLATION "$log" >/dev/null; then
+        cat "$log"
+        echo "soak: it was not noticed that $1 is broken" >&2
+        exit 1
+    fi
+    echo "planted $1: $(awk -F'VIOLATION: ' 'NF > 1 && !found { print $2; found = 1 }' "$log")"
+}
+
+planted bytes.publish_before_payload bytes
+planted spsc.release_before_read spsc
+planted gate.patrol pipe
+planted bell.put_failed bell
+"$shipping" $((seconds / 4 + 1)) "$@"
+"$instrumented" $((seconds - seconds / 4)) "$@"

@@ -1,0 +1,262 @@
+//! The command line.
+
+use crash_tests::planted::{self, PLANTED, Planted};
+use crash_tests::scenario::Scenario;
+use crash_tests::worker::{Outcome, Worker};
+use crash_tests::{crew, process, scenarios};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Kills a process after each instruction of each operation, and sees what its peers are left with.
+
+usage: crash [OPTION…] [NAME…]      scenarios whose names contain one of the NAMEs; without any, all
+
+  --list            the scenarios, and stop
+  --step N          kill once, at instruction N of the one scenario named, and tell all about it
+  --plant SITE      break that step first, and stop at the first violation (needs a build with instruments)
+  --planted         for each bug of the list, plant it and let the scenarios find it (the same)
+  --patience S      call it a violation if a survivor waits longer than S seconds (20; with planted bugs 3)
+  --help            this
+
+The last line is `N kills, 0 violations`; otherwise the exit code is 1.";
+
+#[derive(Debug, Default)]
+struct Wanted {
+    list: bool,
+    step: Option<usize>,
+    plant: Option<String>,
+    planted: bool,
+    patience: Option<u64>,
+    names: Vec<String>,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let wanted = match parse(std::env::args().skip(1)) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => return usage(&why),
+    };
+    let all = scenarios::all();
+    // A whole name means that scenario, a part of one all that contain it.
+    let is_whole = |name: &str| all.iter().any(|scenario| scenario.name() == name);
+    let means = |name: &str, scenario: &Scenario| {
+        if is_whole(name) { scenario.name() == name } else { scenario.name().contains(name) }
+    };
+    let is_named = |scenario: &&Scenario| {
+        wanted.names.is_empty() || wanted.names.iter().any(|name| means(name, scenario))
+    };
+    let chosen: Vec<&Scenario> = all.iter().filter(is_named).collect();
+    if wanted.list {
+        chosen.iter().for_each(|scenario| println!("{}", scenario.name()));
+        return ExitCode::SUCCESS;
+    }
+    if chosen.is_empty() && !wanted.planted {
+        return usage("no scenario has such a name");
+    }
+    let patient = if wanted.planted || wanted.plant.is_some() { 3 } else { 20 };
+    process::set_patience(wanted.patience.unwrap_or(patient));
+    process::turn_panics_into_violations();
+    if wanted.planted {
+        return find_all(&all, &wanted.names);
+    }
+    if let Some(site) = &wanted.plant
+        && !planted::plant(site.clone().leak())
+    {
+        return no_instruments();
+    }
+    match (wanted.step, &chosen[..]) {
+        (Some(number), [scenario]) => step(scenario, number),
+        (Some(_), _) => usage("--step needs the name of one scenario"),
+        (None, _) => kill_everywhere(&chosen, wanted.plant.is_some()),
+    }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Wanted>, String> {
+    let mut wanted = Wanted::default();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        let bad = |_| format!("{word} needs a number");
+        match word.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--list" => wanted.list = true,
+            "--planted" => wanted.planted = true,
+            "--step" => wanted.step = Some(value()?.parse().map_err(bad)?),
+            "--patience" => wanted.patience = Some(value()?.parse().map_err(bad)?),
+            "--plant" => wanted.plant = Some(value()?),
+            _ if word.starts_with('-') => return Err(format!("no such option: {word}")),
+            _ => wanted.names.push(word),
+        }
+    }
+    Ok(Some(wanted))
+}
+
+fn usage(why: &str) -> ExitCode {
+    eprintln!("crash: {why}\n{HELP}");
+    ExitCode::from(2)
+}
+
+fn no_instruments() -> ExitCode {
+    usage("bugs can be planted only in a build with RUSTFLAGS=--cfg=ringway_instruments")
+}
+
+fn kill_everywhere(chosen: &[&Scenario], stop_at_first: bool) -> ExitCode {
+    let terminal = std::io::stderr().is_terminal();
+    let mut total = Outcome::default();
+    let mut troubles = 0;
+    let worked = crew::work(
+        chosen,
+        stop_at_first,
+        |progress| {
+            if terminal {
+                eprint!("\r{} of {} scenarios, {} kills ", progress.done, chosen.len(), progress.kills);
+                let _ = std::io::stderr().flush();
+            }
+        },
+        |scenario, outcome| {
+            if terminal {
+                eprint!("\r\x1b[K");
+            }
+            println!("{}", line(scenario, &outcome));
+            total.kills += outcome.kills;
+            total.violations.extend(outcome.violations.iter().cloned());
+            if let Some(trouble) = &outcome.trouble {
+                troubles += 1;
+                println!("{}: {trouble}", scenario.name());
+            }
+            outcome.violations.iter().for_each(|violation| println!("{violation}"));
+            outcome.violations.is_empty() || !stop_at_first
+        },
+    );
+    if let Err(error) = worked {
+        eprintln!("crash: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!("{} kills, {} violations", total.kills, total.violations.len() + troubles);
+    if total.kills > 0 && total.violations.is_empty() && troubles == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// One operation.
+fn line(scenario: &Scenario, outcome: &Outcome) -> String {
+    let mut line = format!(
+        "{}: {} instructions, {} kills, {} violations",
+        scenario.name(),
+        outcome.instructions,
+        outcome.kills,
+        outcome.violations.len()
+    );
+    if outcome.sleeps > 0 {
+        line += &format!("; asleep {} times", outcome.sleeps);
+    }
+    if !outcome.effects.is_empty() {
+        let numbers: Vec<_> = outcome.effects.iter().map(usize::to_string).collect();
+        line += &format!("; takes effect at {}", numbers.join(", "));
+    }
+    if outcome.astray > 0 {
+        line += &format!("; {} astray", outcome.astray);
+    }
+    if outcome.missed > 0 {
+        line += &format!("; {} not met again", outcome.missed);
+    }
+    line
+}
+
+fn step(scenario: &Scenario, number: usize) -> ExitCode {
+    let worker = match Worker::new(scenario) {
+        Ok(worker) => worker,
+        Err(error) => return usage(&error.to_string()),
+    };
+    let settled = process::processors().last().map(|&processor| process::settle_on(processor));
+    if let Some(Err(error)) = settled {
+        eprintln!("crash: {error}");
+    }
+    match worker.kill_once(number) {
+        Ok((text, outcome)) => {
+            print!("{text}");
+            println!("1 kills, {} violations", outcome.violations.len());
+            ExitCode::from(u8::from(!outcome.violations.is_empty()))
+        }
+        Err(why) => usage(&why),
+    }
+}
+
+/// Plants each bug in a process of its own, because one process can have one bug only.
+fn find_all(all: &[Scenario], names: &[String]) -> ExitCode {
+    let is_named = |bug: &&Planted| {
+        let has = |text: &str| names.iter().any(|name| text.contains(name.as_str()));
+        names.is_empty() || has(bug.site) || bug.scenarios.iter().any(|scenario| has(scenario))
+    };
+    let mut missed = u32::from(names.is_empty() && !notices_faults());
+    for bug in PLANTED.iter().filter(is_named) {
+        let _ = std::io::stdout().flush();
+        let found = process::in_child(|| {
+            if !planted::plant(bug.site) {
+                no_instruments();
+                return false;
+            }
+            find(bug, all)
+        });
+        missed += u32::from(!found);
+    }
+    println!("{missed} of the planted bugs not found");
+    ExitCode::from(u8::from(missed > 0))
+}
+
+/// Whether the harness notices what is wrong with scenarios that are wrong.
+fn notices_faults() -> bool {
+    let faulty = scenarios::faulty();
+    let chosen: Vec<_> = faulty.iter().map(|(scenario, _)| scenario).collect();
+    let mut noticed = 0;
+    let worked = crew::work(
+        &chosen,
+        false,
+        |_| {},
+        |scenario, outcome| {
+            let said = outcome.violations.into_iter().chain(outcome.trouble).collect::<String>();
+            let expected = faulty.iter().find(|(other, _)| other.name() == scenario.name());
+            if expected.is_some_and(|(_, text)| said.contains(text)) {
+                noticed += 1;
+            } else {
+                println!("a scenario that {} is not noticed: {said}", scenario.name());
+            }
+            true
+        },
+    );
+    println!("{noticed} of {} faulty scenarios noticed", faulty.len());
+    worked.is_ok() && noticed == faulty.len()
+}
+
+fn find(bug: &Planted, all: &[Scenario]) -> bool {
+    let chosen: Vec<_> = all.iter().filter(|scenario| bug.scenarios.contains(&scenario.name())).collect();
+    if chosen.len() != bug.scenarios.len() {
+        println!("planted {}: there is no scenario of that name", bug.site);
+        return false;
+    }
+    let mut found = None;
+    let worked = crew::work(
+        &chosen,
+        true,
+        |_| {},
+        |scenario, outcome| {
+            // Some bugs need no kill of the victim's: one of those who died before it is enough.
+            let violation = outcome.trouble.filter(|trouble| trouble.starts_with("without a kill"));
+            let recorded = violation.map(|violation| format!("{}: {violation}", scenario.name()));
+            found = outcome.violations.into_iter().next().or(recorded);
+            found.is_none()
+        },
+    );
+    match (worked, &found) {
+        (Ok(()), Some(found)) => println!("planted {}: found at {found}", bug.site),
+        (Ok(()), None) => println!("planted {}: NOT FOUND by {}", bug.site, bug.scenarios.join(", ")),
+        (Err(error), _) => println!("planted {}: {error}", bug.site),
+    }
+    let _ = std::io::stdout().flush();
+    found.is_some()
+}

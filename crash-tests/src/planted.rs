@@ -1,0 +1,50 @@
+//! Bugs that must be found: one step of an algorithm left out or done wrongly, in a build with instruments.
+
+/// A bug, and the scenarios of which at least one must find it.
+#[derive(Debug, Clone, Copy)]
+pub struct Planted {
+    /// The site in the sources, as written in `mutated!`.
+    pub site: &'static str,
+    /// Names of scenarios, tried in this order.
+    pub scenarios: &'static [&'static str],
+}
+
+/// All of them.
+pub const PLANTED: &[Planted] = &[
+    // A message is announced before it is there.
+    Planted { site: "spsc.publish_before_write", scenarios: &["spsc/push"] },
+    Planted { site: "bytes.publish_before_payload", scenarios: &["bytes/push"] },
+    Planted { site: "bytes.publish_before_record", scenarios: &["bytes/reserve-commit"] },
+    // A role is taken over in the wrong place, or never.
+    Planted { site: "spsc.write_takeover_one_early", scenarios: &["spsc/producer-takeover"] },
+    Planted { site: "spsc.read_takeover_one_late", scenarios: &["spsc/consumer-takeover"] },
+    Planted { site: "bytes.write_takeover_one_early", scenarios: &["bytes/producer-takeover"] },
+    Planted { site: "bytes.read_takeover_one_late", scenarios: &["bytes/consumer-takeover"] },
+    Planted { site: "role.keep_dead", scenarios: &["spsc/producer-heir"] },
+    // A slot of a queue.
+    Planted { site: "mpmc.commit_before_write", scenarios: &["queue/send"] },
+    Planted { site: "mpmc.skip", scenarios: &["queue/send"] },
+    Planted { site: "mpmc.redeliver", scenarios: &["queue/repair-receiver"] },
+    Planted { site: "mpmc.announce_before", scenarios: &["queue/repair-at-open"] },
+    // Names.
+    Planted { site: "segment.link_first", scenarios: &["segment/create"] },
+    Planted { site: "segment.retire_first", scenarios: &["segment/unlink-own"] },
+    Planted { site: "segment.sweep", scenarios: &["pipe/send-swept"] },
+    // What a process holds of a pipe when it dies.
+    Planted { site: "gate.patrol", scenarios: &["pipe/send-straight"] },
+    Planted { site: "pipe.reload_writer", scenarios: &["pipe/send-first"] },
+    Planted { site: "pipe.reload_reader", scenarios: &["pipe/recv-swept"] },
+    Planted { site: "pipe.abort", scenarios: &["pipe/send-in-pieces-then-loan"] },
+    Planted { site: "pipe.abort_ends", scenarios: &["pipe/send-in-pieces"] },
+    Planted { site: "pipe.dead_hold", scenarios: &["named/send-last"] },
+    // Readiness.
+    Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
+];
+
+/// Breaks the step, in this process and those it forks. `false` if this build has no instruments.
+pub fn plant(site: &'static str) -> bool {
+    #[cfg(ringway_instruments)]
+    ringway::instruments::plant(site);
+    let _ = site;
+    cfg!(ringway_instruments)
+}

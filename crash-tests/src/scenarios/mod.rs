@@ -1,0 +1,32 @@
+//! All scenarios, by subject.
+
+mod bell;
+mod bytes;
+mod eventcount;
+mod faulty;
+mod line;
+mod named;
+mod pipe;
+mod queue;
+mod ring;
+mod segment;
+mod spsc;
+
+use crate::scenario::Scenario;
+
+pub use faulty::faulty;
+
+/// All of them; those that take long come first, so that the processors end at about the same time.
+pub fn all() -> Vec<Scenario> {
+    let subjects = [
+        segment::scenarios(),
+        named::scenarios(),
+        bell::scenarios(),
+        pipe::scenarios(),
+        eventcount::scenarios(),
+        queue::scenarios(),
+        spsc::scenarios(),
+        bytes::scenarios(),
+    ];
+    subjects.into_iter().flatten().collect()
+}

@@ -1,0 +1,127 @@
+//! One kill: everything that happens in the process of a stage.
+
+use crate::arena;
+use crate::log::{self, CHUNK, Entry};
+use crate::process;
+use crate::scenario::{Death, Scenario};
+use crate::stepper::{self, Victim, WhenAsleep};
+use crate::trace::{Position, Way};
+
+/// What a stage is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// To write down the victim's instructions. Then it is killed behind the last one.
+    Record,
+    /// To kill it at the end of this way.
+    Kill { way: Way, before: bool },
+}
+
+/// A stage, as the scenario playing on it sees it.
+#[derive(Debug)]
+#[allow(unreachable_pub, reason = "in the signatures of what is public")]
+pub struct Stage {
+    purpose: Purpose,
+}
+
+/// No operation is longer than this; one that is loops.
+const LONGEST: usize = 200_000;
+
+/// Plays a scenario once, in a process that ends with it.
+///
+/// From the start of a page of the stack on, because what the C library does with a place depends on its alignment.
+pub(crate) fn play(scenario: &Scenario, purpose: Purpose) -> ! {
+    let part = (scenario, purpose);
+    // SAFETY: `play_aligned` takes such a pointer, and `part` outlives it, because it does not return.
+    unsafe { on_a_page(&raw const part, play_aligned) }
+}
+
+type Part<'a> = (&'a Scenario, Purpose);
+
+/// Calls `body(part)` with the stack pointer moved down to the start of a page.
+#[unsafe(naked)]
+unsafe extern "C" fn on_a_page(part: *const Part<'_>, body: unsafe extern "C" fn(*const Part<'_>) -> !) -> ! {
+    core::arch::naked_asm!("and rsp, -4096", "call rsi", "ud2")
+}
+
+unsafe extern "C" fn play_aligned(part: *const Part<'_>) -> ! {
+    // SAFETY: `play` hands it over for as long as this runs.
+    let &(scenario, purpose) = unsafe { &*part };
+    arena::enter_stage();
+    let limit = 3 * process::patience().as_secs() as u32;
+    // SAFETY: no memory is involved. The default action of the signal is to end the process.
+    unsafe { libc::alarm(limit) };
+    scenario.play(&mut Stage { purpose });
+    process::exit(0)
+}
+
+fn doing(what: &str) {
+    log::write(&Entry::Doing(what.to_owned()));
+}
+
+impl Stage {
+    pub(crate) fn setup<S>(&self, setup: impl Fn() -> S) -> S {
+        doing("setting up");
+        setup()
+    }
+
+    /// Starts the victim, kills it where the purpose says, and gives the state back to the survivor.
+    pub(crate) fn kill<S>(
+        &self,
+        mut state: S,
+        victim: &impl Fn(S),
+        partner: Option<&impl Fn(&mut S)>,
+    ) -> (S, Death) {
+        doing("getting the victim ready");
+        // The child has a copy of the state of its own, as after any fork.
+        // SAFETY: read once in each of two processes, so no value is used twice in one.
+        let victim = Victim::start(|| victim(unsafe { core::ptr::read(&state) }));
+        doing("waiting for the victim");
+        let mut wake = || partner.into_iter().for_each(|partner| partner(&mut state));
+        let when_asleep: WhenAsleep<'_> = if partner.is_some() { Some(&mut wake) } else { None };
+        let (at, before) = match self.purpose {
+            Purpose::Record => (record(&victim, when_asleep), false),
+            Purpose::Kill { way, before } => (victim.follow(way, when_asleep), before),
+        };
+        let after = at.address == stepper::end_address();
+        victim.kill();
+        log::write(&Entry::Killed(at));
+        doing("asking the survivor");
+        (state, Death { before, after })
+    }
+
+    pub(crate) fn survived(&self, effect: u64) {
+        log::write(&Entry::Intact(effect));
+    }
+}
+
+/// Steps from marker to marker.
+fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
+    let mut positions = Vec::with_capacity(CHUNK);
+    let mut steps = 0;
+    let mut say = |position, last: bool| {
+        positions.push(position);
+        if last || positions.len() == CHUNK {
+            log::write(&Entry::Trace(std::mem::take(&mut positions)));
+        }
+    };
+    while !victim.is_done() {
+        let address = victim.address();
+        say(Position { address, asleep: false }, false);
+        let mut slept = false;
+        match &mut when_asleep {
+            None => victim.step(None),
+            Some(wake) => victim.step(Some(&mut || {
+                slept = true;
+                wake();
+            })),
+        };
+        if slept {
+            say(Position { address, asleep: true }, false);
+        }
+        steps += 1;
+        assert!(steps < LONGEST, "the operation does not end");
+    }
+    let last = Position { address: victim.address(), asleep: false };
+    say(last, true);
+    last
+}

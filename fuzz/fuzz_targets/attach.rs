@@ -1,0 +1,393 @@
+//! Any bytes as a segment: opening them as each kind of object, and looking at them from outside, gives a value or a
+//! typed error; what does open answers every call, in bounded steps.
+//!
+//! The bytes are arbitrary ones, or those of a used object of each kind with some of them changed; then the header can
+//! be laid out and signed again, so that it lies consistently and the checks behind the checksum are reached. They come
+//! as a named file, as a sealed memfd, or as one that is not sealed.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use bytemuck::Pod;
+use libfuzzer_sys::fuzz_target;
+use ringway::{Connection, End, Error, Options, Pipe, Wait, bytes, inspect, spsc};
+use ringway_fuzz::calls::{self, Call};
+use ringway_fuzz::crew::wake_in_time;
+use ringway_fuzz::{place, raw};
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    holder: Holder,
+    length: Length,
+    actions: Vec<Action>,
+    bytes: Bytes<'a>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Bytes<'a> {
+    Object { of: Object, header: Vec<Edit>, repair: Repair, words: Vec<(Part, Edit)> },
+    Any(&'a [u8]),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Object {
+    Typed,
+    Wide,
+    Bytes,
+    Pipe,
+    Simplex,
+}
+
+/// What to do to a word (in the header a half one).
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Edit {
+    at: u16,
+    change: Change,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Change {
+    Set(u64),
+    SetSmall(u8),
+    Add(i16),
+    Flip(u8),
+    Shift(u8),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Repair {
+    None,
+    Sign,
+    /// Places and lengths follow from the other numbers.
+    LayOut,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Part {
+    Retired,
+    Rows,
+    Body,
+    Data,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Holder {
+    File,
+    Sealed,
+    NotSealed,
+}
+
+/// How long the file is.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Length {
+    AsTheBytes,
+    AsTheHeaderSays,
+    Off(i16),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Action {
+    Stat,
+    StatDescriptor,
+    List,
+    Open { what: What, trusted: Option<bool>, exactly: Option<u16>, or_create: bool },
+    Call(u8, Call),
+    Drop(u8),
+    Unlink,
+    UnlinkUnused,
+    Clean,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum What {
+    TypedProducer,
+    TypedConsumer,
+    WideProducer,
+    WideConsumer,
+    ByteProducer,
+    ByteConsumer,
+    First,
+    Second,
+}
+
+type Typed = u64;
+type Wide = [u32; 6];
+
+#[allow(clippy::large_enum_variant, reason = "there are few, and not for long")]
+enum Endpoint {
+    TypedProducer(spsc::Producer<Typed>),
+    TypedConsumer(spsc::Consumer<Typed>),
+    WideProducer(spsc::Producer<Wide>),
+    WideConsumer(spsc::Consumer<Wide>),
+    ByteProducer(bytes::Producer),
+    ByteConsumer(bytes::Consumer),
+    Connection(Connection),
+}
+
+/// The longest message that pipes accept here.
+const MAX: usize = 1 << 16;
+/// Files are not made longer than this; up to here they may be used, too.
+const LONGEST: u64 = 1 << 40;
+const USABLE: u64 = 1 << 24;
+
+struct World {
+    name: String,
+    /// The bytes of a used object of each kind.
+    objects: [Vec<u8>; 5],
+}
+
+/// The bytes of an object that `fill` has made and used.
+fn object<E>(fill: impl FnOnce(&str) -> E) -> Vec<u8> {
+    let name = place::name("template");
+    let endpoints = fill(&name);
+    let bytes = std::fs::read(&name).unwrap();
+    drop(endpoints);
+    ringway::unlink(&name).unwrap();
+    bytes
+}
+
+fn typed<T: Pod>(name: &str) -> (spsc::Producer<T>, spsc::Consumer<T>) {
+    let mut tx = spsc::Producer::<T>::options().participants(4).capacity(6).create(name).unwrap();
+    let mut rx = spsc::Consumer::<T>::open(name).unwrap();
+    tx.push_slice(&[T::zeroed(); 5]).unwrap();
+    rx.pop().unwrap();
+    (tx, rx)
+}
+
+fn pipe(name: &str, simplex: bool) -> (Connection, Connection) {
+    let a = Pipe::options().capacity(4096).participants(4).simplex(simplex).create(name).unwrap();
+    let z = Pipe::open(name).unwrap();
+    for len in [0, 10, 500, 2500] {
+        a.send(&vec![1; len]).unwrap();
+    }
+    z.recv().unwrap();
+    if !simplex {
+        z.send(b"back").unwrap();
+    }
+    (a, z)
+}
+
+impl World {
+    fn new() -> World {
+        wake_in_time();
+        let objects = [
+            object(typed::<Typed>),
+            object(typed::<Wide>),
+            object(|name| {
+                let mut tx = bytes::Producer::options().participants(4).capacity(4096).create(name).unwrap();
+                let mut rx = bytes::Consumer::open(name).unwrap();
+                for len in [3, 0, 1000, 17] {
+                    tx.push(&vec![1; len]).unwrap();
+                }
+                rx.pop().unwrap();
+                (tx, rx)
+            }),
+            object(|name| pipe(name, false)),
+            object(|name| pipe(name, true)),
+        ];
+        World { name: place::name("object"), objects }
+    }
+
+    fn run(&self, input: &Input) {
+        let bytes = self.bytes(&input.bytes);
+        let has_header = bytes.len() >= raw::HEADER;
+        let [says, body_at] =
+            [raw::FILE_LEN, raw::BODY_AT].map(|at| if has_header { raw::word_in(&bytes, at) } else { 0 });
+        let len = match input.length {
+            Length::AsTheBytes => bytes.len() as u64,
+            Length::AsTheHeaderSays => says,
+            Length::Off(by) => says.saturating_add_signed(by.into()),
+        };
+        let len = if len <= LONGEST { len } else { bytes.len() as u64 };
+        let Some(fd) = self.hold(input.holder, &bytes, len) else { return };
+        let named = matches!(input.holder, Holder::File);
+        let mut endpoints = Vec::new();
+        for action in input.actions.iter().take(24) {
+            match *action {
+                Action::Stat => drop(inspect::stat(&self.name)),
+                Action::StatDescriptor => drop(inspect::stat_fd(fd.as_fd())),
+                Action::List => drop(inspect::list()),
+                Action::Open { what, trusted, exactly, or_create } => {
+                    let opening =
+                        Opening { world: self, fd: &fd, named, body_at, trusted, exactly, or_create };
+                    if let Ok(endpoint) = opening.open(what) {
+                        endpoints.push(endpoint);
+                    }
+                }
+                // A ring of terabytes opens, but its messages may be of gigabytes.
+                Action::Call(..) if len > USABLE => {}
+                Action::Call(which, call) => {
+                    let count = endpoints.len().max(1);
+                    if let Some(endpoint) = endpoints.get_mut(usize::from(which) % count) {
+                        endpoint.call(call);
+                    }
+                }
+                Action::Drop(which) => {
+                    if !endpoints.is_empty() {
+                        drop(endpoints.swap_remove(usize::from(which) % endpoints.len()));
+                    }
+                }
+                Action::Unlink => drop(ringway::unlink(&self.name)),
+                Action::UnlinkUnused => drop(ringway::unlink_unused(&self.name)),
+                Action::Clean => drop(ringway::clean()),
+            }
+        }
+    }
+
+    fn bytes(&self, bytes: &Bytes) -> Vec<u8> {
+        let (of, header, repair, words) = match bytes {
+            Bytes::Any(bytes) => return bytes.to_vec(),
+            Bytes::Object { of, header, repair, words } => (of, header, repair, words),
+        };
+        let mut bytes = self.objects[*of as usize].clone();
+        for edit in header {
+            let at = usize::from(edit.at) * 4 % raw::HEADER;
+            let half = u32::from_le_bytes(bytes[at..][..4].try_into().unwrap());
+            bytes[at..][..4].copy_from_slice(&(edit.change.apply(half.into()) as u32).to_le_bytes());
+        }
+        match repair {
+            Repair::None => {}
+            Repair::Sign => raw::sign(&mut bytes),
+            Repair::LayOut => raw::lay_out(&mut bytes),
+        }
+        // By the honest places: a header that lies about them is refused.
+        let honest = &self.objects[*of as usize];
+        let [body, body_len, data, data_len] = [raw::BODY_AT, raw::BODY_LEN, raw::DATA_AT, raw::DATA_LEN]
+            .map(|at| raw::word_in(honest, at) as usize);
+        for (part, edit) in words {
+            let (from, len) = match part {
+                Part::Retired => (raw::HEADER, 8),
+                Part::Rows => (raw::ROWS, 64 * 4),
+                Part::Body => (body, body_len & !7),
+                Part::Data => (data, data_len),
+            };
+            let at = from + usize::from(edit.at) * 8 % len;
+            let word = edit.change.apply(raw::word_in(&bytes, at));
+            raw::set_word_in(&mut bytes, at, word);
+        }
+        bytes
+    }
+
+    /// Puts the bytes where they are to be found. `None` if the kernel has no room for them.
+    fn hold(&self, holder: Holder, bytes: &[u8], len: u64) -> Option<OwnedFd> {
+        if !matches!(holder, Holder::File) {
+            return raw::memfd(bytes, len, matches!(holder, Holder::Sealed)).ok();
+        }
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.mode(0o600).open(&self.name).unwrap();
+        file.set_len(len).ok()?;
+        file.write_all_at(&bytes[..bytes.len().min(len as usize)], 0).ok()?;
+        Some(file.into())
+    }
+}
+
+impl Change {
+    fn apply(self, word: u64) -> u64 {
+        match self {
+            Change::Set(value) => value,
+            Change::SetSmall(value) => value.into(),
+            Change::Add(by) => word.wrapping_add_signed(by.into()),
+            Change::Flip(bit) => word ^ 1 << (bit % 64),
+            Change::Shift(by) => word.rotate_left(by.into()),
+        }
+    }
+}
+
+/// One way of opening.
+struct Opening<'a> {
+    world: &'a World,
+    fd: &'a OwnedFd,
+    named: bool,
+    body_at: u64,
+    trusted: Option<bool>,
+    exactly: Option<u16>,
+    or_create: bool,
+}
+
+/// The methods of `Options<E>` for each `E`, whose bounds have no name outside the library.
+macro_rules! open_ring {
+    ($opening:expr, $endpoint:ty) => {{
+        let Opening { world, fd, named, or_create, .. } = *$opening;
+        let options = $opening.options(<$endpoint>::options());
+        if !named {
+            options.from_fd(fd.try_clone().expect("no descriptor left"))
+        } else if or_create {
+            options.participants(4).open_or_create(&world.name)
+        } else {
+            options.open(&world.name)
+        }
+    }};
+}
+
+impl Opening<'_> {
+    fn options<E>(&self, mut options: Options<E>) -> Options<E> {
+        if let Some(trusted) = self.trusted {
+            options = options.trusted(trusted);
+        }
+        if let Some(capacity) = self.exactly {
+            options = options.capacity(capacity.into());
+        }
+        options.wait(if self.or_create { Wait::Spin } else { Wait::Park })
+    }
+
+    fn open(&self, what: What) -> Result<Endpoint, Error> {
+        Ok(match what {
+            What::TypedProducer => Endpoint::TypedProducer(open_ring!(self, spsc::Producer<Typed>)?),
+            What::TypedConsumer => Endpoint::TypedConsumer(open_ring!(self, spsc::Consumer<Typed>)?),
+            What::WideProducer => Endpoint::WideProducer(open_ring!(self, spsc::Producer<Wide>)?),
+            What::WideConsumer => Endpoint::WideConsumer(open_ring!(self, spsc::Consumer<Wide>)?),
+            What::ByteProducer => Endpoint::ByteProducer(open_ring!(self, bytes::Producer)?),
+            What::ByteConsumer => Endpoint::ByteConsumer(open_ring!(self, bytes::Consumer)?),
+            What::First => Endpoint::Connection(self.connection(End::First)?),
+            What::Second => Endpoint::Connection(self.connection(End::Second)?),
+        })
+    }
+
+    fn connection(&self, end: End) -> Result<Connection, Error> {
+        let options = self.options(Pipe::options()).end(end).max_message(MAX);
+        if !self.named {
+            // The pipe knows its sockets by their inodes, in a word for each end.
+            let (socket, _) = UnixStream::pair().expect("no descriptor left");
+            let socket = File::from(OwnedFd::from(socket));
+            let memory = File::from(self.fd.try_clone().expect("no descriptor left"));
+            let at = self.body_at.saturating_add((raw::pipe::ENDS + raw::pipe::SOCKET) as u64);
+            let at = at.saturating_add(if end == End::First { 0 } else { 128 });
+            if at < USABLE {
+                let _ = memory.write_all_at(&socket.metadata().unwrap().ino().to_le_bytes(), at);
+            }
+            return options.from_fds(memory.into(), socket.into());
+        }
+        if self.or_create {
+            options.participants(4).open_or_create(&self.world.name)
+        } else {
+            options.open(&self.world.name)
+        }
+    }
+}
+
+impl Endpoint {
+    fn call(&mut self, call: Call) {
+        match self {
+            Endpoint::TypedProducer(producer) => calls::typed_producer(producer, call),
+            Endpoint::TypedConsumer(consumer) => calls::typed_consumer(consumer, call),
+            Endpoint::WideProducer(producer) => calls::typed_producer(producer, call),
+            Endpoint::WideConsumer(consumer) => calls::typed_consumer(consumer, call),
+            Endpoint::ByteProducer(producer) => calls::byte_producer(producer, call),
+            Endpoint::ByteConsumer(consumer) => calls::byte_consumer(consumer, call),
+            Endpoint::Connection(connection) => calls::connection(connection, MAX, call),
+        }
+    }
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::new(World::new());
+}
+
+fuzz_target!(|input: Input| {
+    WORLD.with_borrow(|world| world.run(&input));
+});

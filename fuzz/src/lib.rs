@@ -1,0 +1,8 @@
+//! What the fuzz targets share: the segment's bytes seen raw, a place for named objects, and calls to try out.
+
+pub mod calls;
+pub mod crew;
+pub mod oracle;
+pub mod place;
+pub mod raw;
+pub mod sides;

@@ -54,6 +54,8 @@ pub mod inspect;
 pub mod instruments;
 mod lock;
 mod options;
+#[allow(dead_code, unused_imports, reason = "the queues that stand on it come next")]
+mod pool;
 mod ring;
 mod segment;
 mod sync;

@@ -109,7 +109,7 @@ fn message(panic: Box<dyn Any + Send>) -> String {
 pub(crate) fn sites() -> BTreeSet<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let mut sites = BTreeSet::new();
-    for room in ["ring", "wait", "lock"] {
+    for room in ["ring", "wait", "lock", "pool"] {
         collect(&source.join(room), &mut sites);
     }
     sites

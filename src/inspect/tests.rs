@@ -227,7 +227,7 @@ fn show_any_bytes(place: &Place) {
     let body = body_at(&file);
     let (mut shown, mut refused) = (0, 0);
     for round in 0..3000 {
-        if round % 50 == 0 {
+        if round % 25 == 0 {
             file.write_all_at(&honest, 0).unwrap();
         }
         let at = match next() % 3 {

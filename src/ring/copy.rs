@@ -25,7 +25,7 @@ struct Loose<T>(T);
 /// `len` bytes at `src` are readable and `len` bytes at `dst` writable and no thread of *this* process writes
 /// either, or reads the latter; the two do not overlap.
 #[inline]
-pub(super) unsafe fn contended(src: *const u8, dst: *mut u8, len: usize) {
+pub(crate) unsafe fn contended(src: *const u8, dst: *mut u8, len: usize) {
     crate::sync::access();
     if len > INLINE_MAX {
         // SAFETY: the caller's promise, passed on.

@@ -16,7 +16,7 @@
 //!   since it was last seen (a step backwards is near 2⁶⁴), and `limit` how far it could.
 
 #[cfg(not(loom))]
-mod copy;
+pub(crate) mod copy;
 
 pub(crate) mod bytes;
 pub(crate) mod mpmc;

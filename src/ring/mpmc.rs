@@ -44,9 +44,7 @@ use crate::wait::Barrier;
 pub(crate) use close::{Closing, Phase};
 pub(crate) use repair::{Orphans, Repairs};
 pub(crate) use slots::{Claim, Slots, Stamp};
-#[cfg(test)]
-use word::MAX_DELIVERIES;
-pub(crate) use word::{MAX_CAPACITY, Position, State, Word};
+pub(crate) use word::{MAX_CAPACITY, MAX_DELIVERIES, Position, State, Word};
 
 /// The shared part of the ring. Memory of all zeros is an open, empty ring.
 #[derive(Debug)]

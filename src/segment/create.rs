@@ -93,13 +93,18 @@ impl Segment {
         expected: &Expected,
         terms: &Terms,
     ) -> Result<Self, Error> {
-        file::allocate(fd.as_fd(), header.file_len).map_err(|source| match source.raw_os_error() {
+        let solid = header.file_len - header.tail_len;
+        let refused = |source: io::Error| match source.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::ENOMEM) => {
-                Error::NoSpace { needed: header.file_len }
+                Error::NoSpace { needed: solid }
             }
             Some(libc::EOPNOTSUPP) => Error::Unsupported { what: "a file system without fallocate" },
             _ => Error::Os { action: "reserve space for the segment", source },
-        })?;
+        };
+        file::allocate(fd.as_fd(), solid).map_err(refused)?;
+        if header.tail_len > 0 {
+            file::set_len(fd.as_fd(), header.file_len).map_err(refused)?;
+        }
         if home.is_none() {
             file::seal(fd.as_fd())
                 .map_err(|source| Error::Os { action: "seal the anonymous segment", source })?;
@@ -171,7 +176,7 @@ impl Segment {
         } else {
             let len = usize::try_from(geometry.file_len)
                 .map_err(|_| Error::Unsupported { what: "segments larger than the address space" })?;
-            Mapping::plain(fd.as_fd(), len, terms.pages)?
+            Mapping::with_tail(fd.as_fd(), len - geometry.tail_len, geometry.tail_len, terms.pages)?
         };
         let generation = Generation::get()?;
         let member = AtomicU64::new(0);

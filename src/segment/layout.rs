@@ -6,6 +6,8 @@
 //! 4096     rows        64 bytes for each participant index, row i at 4096 + 64 * (i - 1)
 //! body     page-aligned: the object's own words (indices, locks, eventcounts)
 //! data     page-aligned: `areas` stretches of `data_len` bytes, mapped twice in a row if the kind says so
+//! tail     page-aligned: `tail_len` bytes that are part of the file, but only a hole in it until the object
+//!          reserves a piece
 //! ```
 //!
 //! Every change of meaning or place raises [`VERSION`] and gets a line in CHANGELOG.md.
@@ -31,6 +33,9 @@ pub(crate) const MAX_PARTICIPANTS: u16 = 16_000;
 
 /// No file is made larger than this, so that sums of lengths cannot overflow.
 const MAX_LEN: u64 = 1 << 46;
+
+/// How many numbers a kind can keep in the header.
+pub(crate) const PARAMS: usize = 4;
 
 /// The last participant out removes the name.
 pub(crate) const EPHEMERAL: u32 = 1;
@@ -64,7 +69,11 @@ pub(crate) struct Header {
     /// Nanoseconds since 1970, for people.
     pub(crate) created: u64,
     pub(crate) creator: u64,
-    pub(crate) spare: [u64; 6],
+    /// Bytes of the sparse end of the file; 0 for most kinds.
+    pub(crate) tail_len: u64,
+    /// What else the kind needs to know of its maker's wishes.
+    pub(crate) params: [u64; PARAMS],
+    pub(crate) spare: u64,
     /// Over everything above: tells damage from intent, nothing more.
     pub(crate) checksum: u64,
 }
@@ -77,6 +86,8 @@ const _: () = {
     assert!(offset_of!(Header, kind) == 16);
     assert!(offset_of!(Header, capacity) == 40);
     assert!(offset_of!(Header, boot) == 104);
+    assert!(offset_of!(Header, tail_len) == 136);
+    assert!(offset_of!(Header, params) == 144);
     assert!(offset_of!(Header, checksum) == 184);
     assert!(size_of::<Row>() == 64);
 };
@@ -110,6 +121,11 @@ pub(crate) struct Plan {
     pub(crate) body_len: u64,
     pub(crate) data_len: u64,
     pub(crate) areas: u64,
+    /// Bytes of the sparse tail. They belong to the file's length and are mapped, but nothing is reserved for
+    /// them; see [`Segment::reserve_tail`](super::Segment::reserve_tail).
+    pub(crate) tail_len: u64,
+    /// For the kind to keep, and to check at attach.
+    pub(crate) params: [u64; PARAMS],
 }
 
 /// A validated header: where everything lies. Kept privately and never read again from shared memory.
@@ -126,6 +142,9 @@ pub(crate) struct Geometry {
     pub(crate) data_at: usize,
     pub(crate) data_len: usize,
     pub(crate) areas: usize,
+    pub(crate) tail_at: usize,
+    pub(crate) tail_len: usize,
+    pub(crate) params: [u64; PARAMS],
     pub(crate) file_len: u64,
     pub(crate) boot: [u8; 16],
     pub(crate) created: u64,
@@ -141,6 +160,7 @@ struct Places {
     body_at: u64,
     data_at: u64,
     data_len: u64,
+    tail_len: u64,
     file_len: u64,
 }
 
@@ -150,15 +170,23 @@ impl Plan {
         let body_at = pages(ROWS_AT + ROW * u64::from(participants))?;
         let data_at = body_at.checked_add(pages(self.body_len)?)?;
         let data_len = pages(self.data_len)?;
-        let file_len = data_len.checked_mul(self.areas)?.checked_add(data_at)?;
-        (file_len <= MAX_LEN && self.areas <= 2).then_some(Places { body_at, data_at, data_len, file_len })
+        let tail_at = data_len.checked_mul(self.areas)?.checked_add(data_at)?;
+        let tail_len = pages(self.tail_len)?;
+        let file_len = tail_at.checked_add(tail_len)?;
+        (file_len <= MAX_LEN && self.areas <= 2).then_some(Places {
+            body_at,
+            data_at,
+            data_len,
+            tail_len,
+            file_len,
+        })
     }
 }
 
 impl Header {
     /// Lays out a new segment. `None` if it would be absurdly large.
     pub(crate) fn lay_out(plan: &Plan, participants: u16, flags: u32, boot: [u8; 16]) -> Option<Self> {
-        let Places { body_at, data_at, data_len, file_len } = plan.places(participants)?;
+        let Places { body_at, data_at, data_len, tail_len, file_len } = plan.places(participants)?;
         let header = Header {
             magic: MAGIC,
             endian: ENDIAN,
@@ -179,7 +207,9 @@ impl Header {
             boot,
             created: now_in_nanoseconds(),
             creator: ProcessId::own().pid,
-            spare: [0; 6],
+            tail_len,
+            params: plan.params,
+            spare: 0,
             checksum: 0,
         };
         Some(header.signed())
@@ -229,6 +259,8 @@ impl Header {
             body_len: self.body_len,
             data_len: self.data_len,
             areas: self.areas,
+            tail_len: self.tail_len,
+            params: self.params,
         };
         let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
         if self.flags & !FLAGS != 0 {
@@ -238,7 +270,13 @@ impl Header {
         expect("body offset", self.body_at, honest.body_at)?;
         expect("data offset", self.data_at, honest.data_at)?;
         expect("data length", self.data_len, honest.data_len)?;
+        expect("tail length", self.tail_len, honest.tail_len)?;
         expect("file length", self.file_len, honest.file_len)?;
+        expect("unused word", self.spare, 0)?;
+        if is_plain(plan.kind) {
+            expect("tail length", self.tail_len, 0)?;
+            self.params.iter().try_for_each(|&word| expect("unused word", word, 0))?;
+        }
         if self.checksum != self.sum() {
             return Err(bad("checksum", self.checksum, self.sum()));
         }
@@ -259,12 +297,21 @@ impl Header {
             data_at: word("data offset", self.data_at)?,
             data_len: word("data length", self.data_len)?,
             areas: word("areas", self.areas)?,
+            tail_at: word("tail offset", self.file_len - self.tail_len)?,
+            tail_len: word("tail length", self.tail_len)?,
+            params: self.params,
             file_len: self.file_len,
             boot: self.boot,
             created: self.created,
             creator: self.creator,
         })
     }
+}
+
+/// Whether the kind has neither a tail nor numbers of its own in the header. What the others have there is for them
+/// to check.
+fn is_plain(kind: Kind) -> bool {
+    matches!(kind, Kind::Spsc | Kind::Bytes | Kind::Pipe | Kind::Queue)
 }
 
 fn expect(field: &'static str, found: u64, expected: u64) -> Result<(), Error> {
@@ -291,8 +338,49 @@ mod tests {
             body_len: 512,
             data_len: 8192,
             areas: 1,
+            tail_len: 0,
+            params: [0; PARAMS],
         };
         Header::lay_out(&plan, 254, 0, [7; 16]).unwrap()
+    }
+
+    /// A header of a kind that has a tail.
+    fn with_tail(tail_len: u64) -> Option<Header> {
+        let plan = Plan {
+            kind: Kind::Unknown(77),
+            element: (1, 8),
+            capacity: 10,
+            variant: 0,
+            body_len: 512,
+            data_len: 8192,
+            areas: 1,
+            tail_len,
+            params: [1, 2, 3, u64::MAX],
+        };
+        Header::lay_out(&plan, 254, 0, [7; 16])
+    }
+
+    #[test]
+    fn a_tail_is_the_end_of_the_file() {
+        let header = with_tail((5 << 30) + 1).unwrap();
+        let geometry = header.validate(header.file_len).unwrap();
+        assert_eq!(geometry.tail_at, geometry.data_at + geometry.data_len);
+        assert_eq!(geometry.tail_len, (5 << 30) + 4096, "in whole pages");
+        assert_eq!((geometry.tail_at + geometry.tail_len) as u64, geometry.file_len);
+        assert_eq!(geometry.params, [1, 2, 3, u64::MAX]);
+        for absurd in [MAX_LEN, u64::MAX - 4096, u64::MAX] {
+            assert!(with_tail(absurd).is_none());
+        }
+        let lie = |change: fn(&mut Header)| {
+            let mut header = header;
+            change(&mut header);
+            header.signed().validate(u64::MAX).unwrap_err()
+        };
+        assert!(matches!(lie(|h| h.tail_len -= 1), Error::BadGeometry { field: "tail length", .. }));
+        assert!(matches!(lie(|h| h.tail_len += PAGE), Error::BadGeometry { field: "file length", .. }));
+        assert!(matches!(lie(|h| h.tail_len = u64::MAX), Error::BadGeometry { .. }));
+        assert!(matches!(lie(|h| h.kind = 1), Error::BadGeometry { field: "tail length", expected: 0, .. }));
+        assert!(matches!(lie(|h| h.spare = 1), Error::BadGeometry { field: "unused word", found: 1, .. }));
     }
 
     #[test]
@@ -326,6 +414,18 @@ mod tests {
         assert!(matches!(lie(|h| h.data_at += PAGE), Error::BadGeometry { field: "data offset", .. }));
         assert!(matches!(lie(|h| h.areas = u64::MAX), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.file_len -= 1), Error::BadGeometry { field: "file length", .. }));
+        assert!(matches!(
+            lie(|h| h.params[3] = 7),
+            Error::BadGeometry { field: "unused word", found: 7, .. }
+        ));
+        assert!(matches!(lie(|h| h.spare = 8), Error::BadGeometry { field: "unused word", found: 8, .. }));
+        assert!(matches!(
+            lie(|h| {
+                h.tail_len += PAGE;
+                h.file_len += PAGE;
+            }),
+            Error::BadGeometry { field: "tail length", found: PAGE, expected: 0 }
+        ));
         let damaged = Header { created: 0, ..honest() };
         assert!(matches!(damaged.validate(len), Err(Error::BadGeometry { field: "checksum", .. })));
         assert!(

@@ -12,12 +12,11 @@ pub(crate) mod layout;
 pub(crate) mod name;
 pub(crate) mod participants;
 #[cfg(test)]
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::error::Error;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::sys::file::{FileId, Stat};
+use crate::sys::file::{self, FileId, Stat};
 use crate::sys::fork::Generation;
 use crate::sys::identity::ProcessId;
 use crate::sys::lock_page;
@@ -28,6 +27,7 @@ use core::ptr::NonNull;
 use layout::{Geometry, Row};
 use name::Home;
 use participants::Registry;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One attachment of this process to a segment: one descriptor, one mapping, and a share in the process's
@@ -105,6 +105,42 @@ impl Segment {
         };
         // SAFETY: the geometry was checked against the length of the mapping, and `index` is one of its areas.
         unsafe { self.map.base().add(self.geometry.data_at + index * copies * self.geometry.data_len) }
+    }
+
+    /// The start of the sparse tail: page-aligned, `geometry.tail_len` bytes. A page of it may be touched only once it
+    /// is reserved: else a full file system is a SIGBUS.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the queues that have one come next"))]
+    pub(crate) fn tail(&self) -> NonNull<u8> {
+        debug_assert!(matches!(self.map, Mapping::Plain(_)) || self.geometry.tail_len == 0);
+        // SAFETY: the geometry was checked against the length of the mapping.
+        unsafe { self.map.base().add(self.geometry.tail_at) }
+    }
+
+    /// Reserves `len` bytes of the tail from `at` on: from now on writing there cannot meet a full file system.
+    ///
+    /// # Errors
+    /// The system's. Nothing has changed then, except that some of it may be reserved.
+    pub(crate) fn reserve_tail(&self, at: u64, len: u64) -> io::Result<()> {
+        file::allocate_range(self.our_fd()?, self.in_tail(at, len)?, len)
+    }
+
+    /// Gives `len` bytes of the tail from `at` on back to the file system. They are zeros, and not reserved.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn punch_tail(&self, at: u64, len: u64) -> io::Result<()> {
+        file::punch(self.our_fd()?, self.in_tail(at, len)?, len)
+    }
+
+    /// Where in the file a stretch of the tail is, if it is one.
+    fn in_tail(&self, at: u64, len: u64) -> io::Result<u64> {
+        let inside = at.checked_add(len).is_some_and(|end| end <= self.geometry.tail_len as u64);
+        if inside { Ok(self.geometry.tail_at as u64 + at) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
+    /// The descriptor, unless a library closed it behind our back.
+    fn our_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        if self.fd_is_ours() { Ok(self.fd.as_fd()) } else { Err(io::Error::from_raw_os_error(libc::EBADF)) }
     }
 
     /// This process's participant index. A forked child becomes somebody new here.

@@ -144,22 +144,48 @@ pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) }).map(drop)
 }
 
-/// Reserves `len` bytes, so that writing to a mapping of them can never meet a full disk.
+/// Reserves the first `len` bytes, so that writing to a mapping of them can never meet a full disk.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
-    let too_large = || io::Error::from_raw_os_error(libc::EFBIG);
-    let len = i64::try_from(len).map_err(|_| too_large())?;
+    allocate_range(fd, 0, len)
+}
+
+/// The end of a stretch of a file, unless that is more than this process may make a file long.
+fn end_of(at: u64, len: u64) -> io::Result<i64> {
+    let end = at.checked_add(len).and_then(|end| i64::try_from(end).ok());
     // Going beyond the limit would not only fail but raise SIGXFSZ, which ends most processes.
-    if len as u64 > file_size_limit() {
-        return Err(too_large());
+    end.filter(|&end| end as u64 <= file_size_limit()).ok_or(io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// Gives a file its length. What it grows by is a hole.
+pub(crate) fn set_len(fd: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    let len = end_of(0, len)?;
+    // SAFETY: no memory is involved.
+    retry(|| unsafe { libc::ftruncate(fd.as_raw_fd(), len) }).map(drop)
+}
+
+/// Gives a stretch of a file back to the file system: it is a hole again, and reads as zeros. Whole pages only.
+pub(crate) fn punch(fd: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
+    let end = end_of(at, len)?;
+    let (at, mode) = (at as i64, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE);
+    if at == end {
+        return Ok(());
     }
+    // SAFETY: no memory is involved.
+    retry(|| unsafe { libc::fallocate(fd.as_raw_fd(), mode, at, end - at) }).map(drop)
+}
+
+/// Reserves `len` bytes from `at` on, so that writing to a mapping of them can never meet a full disk. What fails has
+/// reserved nothing, or some of it.
+pub(crate) fn allocate_range(fd: BorrowedFd<'_>, at: u64, len: u64) -> io::Result<()> {
+    let end = end_of(at, len)?;
     // Memory gives until there is none left, and then the kernel kills somebody.
-    if FileSystem::of(fd)?.is_memory() && len as u64 > all_memory() {
+    if FileSystem::of(fd)?.is_memory() && len > all_memory() {
         return Err(io::Error::from_raw_os_error(libc::ENOMEM));
     }
     // In pieces: a signal undoes the whole call, so a large one would never end under a profiler's timer.
-    let (mut done, mut piece) = (0, LARGEST_PIECE);
-    while done < len {
-        let next = piece.min(len - done);
+    let (mut done, mut piece) = (at as i64, LARGEST_PIECE);
+    while done < end {
+        let next = piece.min(end - done);
         // SAFETY: no memory is involved.
         match check(unsafe { libc::fallocate(fd.as_raw_fd(), 0, done, next) }) {
             Ok(_) => {

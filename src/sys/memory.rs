@@ -28,15 +28,31 @@ pub(crate) enum Mapping {
 
 impl Mapping {
     /// Maps `len` bytes of `file`, which has that many.
+    #[cfg(test)]
     pub(crate) fn plain(file: BorrowedFd<'_>, len: usize, pages: PageOptions) -> Result<Self, Error> {
-        let map = MmapOptions::new()
-            .len(len)
+        Self::with_tail(file, len, 0, pages)
+    }
+
+    /// Maps `solid` bytes of `file` and the `tail` bytes behind them, which are a hole in it: nothing is promised for
+    /// them, and prefaulting leaves them alone.
+    pub(crate) fn with_tail(
+        file: BorrowedFd<'_>,
+        solid: usize,
+        tail: usize,
+        pages: PageOptions,
+    ) -> Result<Self, Error> {
+        let mut options = MmapOptions::new();
+        options.len(solid.saturating_add(tail));
+        if tail > 0 {
+            options.no_reserve_swap();
+        }
+        let map = options
             .map_raw(file.as_raw_fd())
             .map_err(|source| Error::Os { action: "map the segment", source })?;
         // Secrets in transit do not belong into core files. Failing to say so harms nobody.
         let _ = map.advise(Advice::DontDump);
         let mapping = Mapping::Plain(map);
-        mapping.prepare(pages)?;
+        mapping.prepare(pages, solid)?;
         Ok(mapping)
     }
 
@@ -50,7 +66,7 @@ impl Mapping {
         pages: PageOptions,
     ) -> Result<Self, Error> {
         let mapping = Mapping::Mirrored(Mirrored::new(file, head, area, areas)?);
-        mapping.prepare(pages)?;
+        mapping.prepare(pages, mapping.len())?;
         Ok(mapping)
     }
 
@@ -71,26 +87,28 @@ impl Mapping {
         }
     }
 
-    fn prepare(&self, pages: PageOptions) -> Result<(), Error> {
+    /// Does to the pages what was asked for; only the first `solid` bytes may come into being by that.
+    fn prepare(&self, pages: PageOptions, solid: usize) -> Result<(), Error> {
         let (base, len) = (self.base().as_ptr().cast(), self.len());
+        debug_assert!(solid <= len);
         // SAFETY: advice on a whole mapping of ours; it changes no content.
         if pages.huge && unsafe { libc::madvise(base, len, libc::MADV_HUGEPAGE) } != 0 {
             return Err(Error::Unsupported { what: "transparent huge pages for shared memory" });
         }
         // SAFETY: as above: populating leaves every byte as it is.
-        if pages.prefault && unsafe { libc::madvise(base, len, libc::MADV_POPULATE_WRITE) } != 0 {
+        if pages.prefault && unsafe { libc::madvise(base, solid, libc::MADV_POPULATE_WRITE) } != 0 {
             match std::io::Error::last_os_error() {
                 // Before Linux 5.14.
-                error if error.raw_os_error() == Some(libc::EINVAL) => self.touch(),
+                error if error.raw_os_error() == Some(libc::EINVAL) => self.touch(solid),
                 source => return Err(Error::Os { action: "prefault the segment", source }),
             }
         }
         Ok(())
     }
 
-    /// Writes to every page without changing anything, whoever else may be writing there.
-    fn touch(&self) {
-        for at in (0..self.len()).step_by(4096) {
+    /// Writes to every page of the first `len` bytes without changing anything, whoever else may be writing there.
+    fn touch(&self, len: usize) {
+        for at in (0..len.min(self.len())).step_by(4096) {
             // SAFETY: `at` is inside the mapping.
             let word = unsafe { self.base().add(at) };
             // SAFETY: the first word of a mapped page, aligned; an atomic may be shared with anybody.
@@ -193,7 +211,9 @@ mod tests {
         file::write_at(fd.as_fd(), &[7], len - 1).unwrap();
         let mapping = Mapping::plain(fd.as_fd(), len as usize, PageOptions::default()).unwrap();
         assert_eq!(resident(&mapping), 1);
-        mapping.touch();
+        mapping.touch(len as usize / 2);
+        assert_eq!(resident(&mapping), 5);
+        mapping.touch(len as usize);
         assert_eq!(resident(&mapping), 8);
         let mut content = vec![1; len as usize];
         file::read_at(fd.as_fd(), &mut content, 0).unwrap();
@@ -206,6 +226,9 @@ mod tests {
         file::write_at(fd.as_fd(), &[7], 4 * 4096 - 1).unwrap();
         let pages = PageOptions { prefault: true, huge: false };
         assert_eq!(resident(&Mapping::plain(fd.as_fd(), 4 * 4096, pages).unwrap()), 4);
+        // Of a tail only what is asked for.
+        let tailed = Mapping::with_tail(fd.as_fd(), 2 * 4096, 2 * 4096, pages).unwrap();
+        assert_eq!(tailed.len(), 4 * 4096);
         // Mirrors are the same pages again.
         assert_eq!(resident(&Mapping::mirrored(fd.as_fd(), 4096, 4096, 3, pages).unwrap()), 7);
     }

@@ -40,6 +40,7 @@ suites! {
     gate,
     lock_word,
     mpmc,
+    pool,
     spsc,
 }
 

@@ -34,7 +34,7 @@ use crate::error::{Error, Kind};
 use crate::options::{Object, Settings};
 use crate::ring::bytes::{Header, Reader, Ring, Writer};
 use crate::ring::region::Region;
-use crate::segment::layout::{self, Plan};
+use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::wait::{Barrier, Wait, Waiter};
 use core::fmt;
@@ -119,6 +119,8 @@ macro_rules! half {
                     body_len: size_of::<Body<Header>>() as u64,
                     data_len: area,
                     areas: 1,
+                    tail_len: 0,
+                    params: [0; PARAMS],
                 })
             }
 

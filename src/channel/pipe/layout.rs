@@ -10,7 +10,7 @@ use crate::error::{Error, Kind};
 use crate::lock::Gate;
 use crate::options::Settings;
 use crate::ring::bytes::Header;
-use crate::segment::layout::{Plan, Row};
+use crate::segment::layout::{PARAMS, Plan, Row};
 use crate::segment::{Segment, Sweep};
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::wait::{ALL, Barrier, Bell, EventCount};
@@ -130,6 +130,8 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan, Error> {
         body_len: size_of::<Body>() as u64,
         data_len: area,
         areas: if settings.simplex { 1 } else { 2 },
+        tail_len: 0,
+        params: [0; PARAMS],
     })
 }
 

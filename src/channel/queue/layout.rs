@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Kind};
 use crate::ring::mpmc::{Geometry, Header, MAX_CAPACITY, Repairs, Slots};
-use crate::segment::layout::{self, Plan};
+use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{ALL, Barrier, EventCount};
@@ -88,6 +88,8 @@ pub(super) fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
         body_len: size_of::<Body>() as u64,
         data_len: geometry.bytes(),
         areas: 1,
+        tail_len: 0,
+        params: [0; PARAMS],
     })
 }
 

@@ -39,7 +39,7 @@ use super::role::{Body, Claim, Side};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Settings};
 use crate::ring::spsc::{Geometry, Header, Reader, Ring, Writer};
-use crate::segment::layout::{self, Plan};
+use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::sync::Slot;
 use crate::wait::{Barrier, Wait, Waiter};
@@ -159,6 +159,8 @@ fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
         body_len: size_of::<Body<Header>>() as u64,
         data_len: geometry.slots() * size,
         areas: 1,
+        tail_len: 0,
+        params: [0; PARAMS],
     })
 }
 

@@ -57,11 +57,12 @@ impl Orphans {
         self.0.load(order!(Acquire, "mpmc.orphans_seen"))
     }
 
-    pub(super) fn is_set(&self) -> bool {
+    /// Whether the flag is up.
+    pub(crate) fn is_set(&self) -> bool {
         self.read() & SET != 0
     }
 
-    fn raise(&self) {
+    pub(crate) fn raise(&self) {
         let mut seen = self.0.load(Ordering::Relaxed);
         for _ in 0..PATIENCE {
             let raised = (seen | SET).wrapping_add(2);
@@ -73,7 +74,7 @@ impl Orphans {
         }
     }
 
-    fn clear(&self, seen: u64) {
+    pub(crate) fn clear(&self, seen: u64) {
         // AcqRel: what was scanned comes before.
         let _ = self.0.compare_exchange(seen, seen & !SET, Ordering::AcqRel, Ordering::Relaxed);
     }

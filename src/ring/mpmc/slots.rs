@@ -239,7 +239,8 @@ impl Slots {
             // Release: pairs with the Acquire in `take_next` and `head`.
             self.header().head.store(next.pack(), Ordering::Release);
         }
-        Some(Claim { position: at, word: mine })
+        // An orphan is met in the lap after its own, too.
+        Some(Claim { position: Position::new(seen.lap(), at.index), word: mine })
     }
 
     /// The slow path of [`take_next`](Self::take_next).

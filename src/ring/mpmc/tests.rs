@@ -165,6 +165,21 @@ fn orphans_come_oldest_first_and_before_the_rest() {
     assert_eq!(order, [(3, 1), (4, 1), (5, 1), (6, 0)]);
 }
 
+#[test]
+fn an_orphan_met_a_lap_later_keeps_its_id() {
+    let heap = Heap::new(2);
+    let ring = heap.ring();
+    push(ring, 7).unwrap();
+    push(ring, 8).unwrap();
+    let taken = ring.slots().take_next(9).unwrap();
+    assert_eq!(pop(ring), Ok(8));
+    // The head is at the same slot again, one lap on.
+    ring.slots().sweep(nine_is_dead);
+    let claim = ring.slots().take_next(2).unwrap();
+    assert_eq!(claim.position, taken.position);
+    ring.slots().free(claim);
+}
+
 /// The repairer died between its exchange and the second raising of the word.
 #[test]
 fn an_orphan_is_found_by_the_word_raised_before() {

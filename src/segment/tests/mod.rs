@@ -12,9 +12,10 @@ mod liveness;
 mod members;
 mod names;
 mod races;
+mod tail;
 
 use super::create::{Expected, Terms};
-use super::layout::{Header, Plan};
+use super::layout::{Header, PARAMS, Plan};
 use super::{Segment, Sweep};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
@@ -77,6 +78,8 @@ fn plan() -> Plan {
         body_len: size_of::<Body>() as u64,
         data_len: 8 * CAPACITY,
         areas: 1,
+        tail_len: 0,
+        params: [0; PARAMS],
     }
 }
 
@@ -223,7 +226,7 @@ impl Stage {
 
 /// A process of the test's own; killed and reaped at the latest when dropped.
 #[derive(Debug)]
-struct Child {
+pub(crate) struct Child {
     pid: libc::pid_t,
     reaped: bool,
 }
@@ -246,7 +249,7 @@ fn let_children_speak() {
 }
 
 /// Runs `body` in a forked child.
-fn fork(body: impl FnOnce()) -> Child {
+pub(crate) fn fork(body: impl FnOnce()) -> Child {
     let_children_speak();
     // SAFETY: the child runs `body` and leaves; what it needs of the C library, fork keeps usable.
     run(unsafe { libc::fork() }, body)
@@ -316,7 +319,7 @@ impl Child {
     }
 
     /// Whether it has ended already, and not well.
-    fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         // SAFETY: all zeroes is a valid place for the answer, and means that there is none.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -326,7 +329,7 @@ impl Child {
         info.si_signo != 0 && unsafe { info.si_status() } != 0
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.signal(libc::SIGKILL);
         self.reap();
     }

@@ -10,10 +10,12 @@ mod loan;
 mod message;
 mod payload;
 mod policy;
+mod readiness;
 mod store;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod watch;
 
 pub use batch::Unsent;
 pub use iter::{Iter, TryIter};

@@ -57,6 +57,11 @@ impl Store {
         Store { pool, finder: Finder::new(), is_trusting: segment.is_trusted(), holds_tasks }
     }
 
+    /// Whether there is memory for a message of that length. Loads only.
+    pub(super) fn has_room(&self, len: u64) -> bool {
+        usize::try_from(len).is_ok_and(|len| self.is_small(len)) || self.pool.has_room(len)
+    }
+
     /// Whether a message of that length lies in its slot.
     #[inline(always)]
     pub(super) fn is_small(&self, len: usize) -> bool {
@@ -138,10 +143,15 @@ impl Core {
         if let Some(error) = refused(why) {
             return Err(error);
         }
-        self.reserve_slowly(deadline, || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
+        let attempt = || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
             Ok(loan) => Some(Ok(loan)),
             Err(why) => refused(why).map(Err),
-        })
+        };
+        let reserved = self.reserve_slowly(deadline, attempt);
+        if matches!(reserved, Err(SendError::Full)) {
+            self.found_no_space(len);
+        }
+        reserved
     }
 
     /// Sends a loan of which `len` bytes are filled; takes it out of its place if that succeeds.

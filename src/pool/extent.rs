@@ -225,7 +225,7 @@ impl Pool {
         if len <= limit {
             Ok(())
         } else {
-            Err(Corrupt { field: "length of a large message", found: len, limit })
+            Err(Corrupt { field: "length of a large message", found: len, limit, place: None })
         }
     }
 

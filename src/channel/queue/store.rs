@@ -230,6 +230,7 @@ impl Core {
         } else {
             pool.receive_kept(&self.slots, claim, me).map(Content::Chunk)
         };
+        let content = content.map_err(|why| why.at(claim.position.index));
         let parcel = match content {
             Ok(content) => Parcel { content, id, deliveries },
             Err(why) => return Err(self.passed_over(why)),
@@ -271,7 +272,8 @@ impl Core {
             return Ok(task);
         }
         let claim = self.take_slot(me)?;
-        pool.receive_task(&self.slots, claim, me).map_err(|why| self.passed_over(why))
+        let task = pool.receive_task(&self.slots, claim, me);
+        task.map_err(|why| self.passed_over(why.at(claim.position.index)))
     }
 
     /// A false message was taken out of its slot, which is free for the next one.
@@ -290,7 +292,12 @@ impl Core {
         let mut small = Small { len: len as u8, bytes: [0; INLINE] };
         if len > INLINE as u64 {
             self.slots.free(claim);
-            return Err(Corrupt { field: "length of a small message", found: len, limit: INLINE as u64 });
+            return Err(Corrupt {
+                field: "length of the message in slot",
+                found: len,
+                limit: INLINE as u64,
+                place: None,
+            });
         }
         let from = self.slots.content(claim);
         // The whole of it: a copy of fixed length is a few moves.

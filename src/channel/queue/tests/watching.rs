@@ -3,8 +3,8 @@
 use super::*;
 use crate::JoinableQueue;
 use crate::segment::tests::fork;
+use crate::sync::{AtomicU64, Ordering};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longer than anything here takes on the busiest machine.
 const PATIENCE: i32 = 120_000;
@@ -146,7 +146,7 @@ fn a_dropped_future_takes_nothing_and_others_are_told() {
     run(async {
         let jobs = JoinableQueue::<u64>::anonymous(4).unwrap();
         let (first, second) = (jobs.clone(), jobs.clone());
-        let taken = AtomicUsize::new(0);
+        let taken = AtomicU64::new(0);
         let sender = std::thread::spawn({
             let jobs = jobs.clone();
             move || (0..300).for_each(|number| jobs.send(number).unwrap())

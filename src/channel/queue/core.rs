@@ -377,9 +377,7 @@ impl Core {
     /// Tells those who wait for the last task that there may be none any more.
     #[inline(always)]
     pub(super) fn finished(&self) {
-        if !mutated!("channel.wake_finished") {
-            self.body().finished.wake(ALL, self.barrier);
-        }
+        self.body().finished.wake(ALL, self.barrier);
     }
 
     /// Whether tasks may have come back.
@@ -452,10 +450,10 @@ impl Core {
             self.look_for_the_dead();
             None
         };
-        let mut waiter = Waiter::new(self.wait);
+        // Without spinning: each look reads all words.
+        let mut waiter = Waiter::new(Wait::Park);
         let finished = &self.body().finished;
-        let outcome =
-            waiter.wait_a_bit_then_sleep(finished, self.barrier, deadline, &mut attempt, patrol, || false);
+        let outcome = waiter.wait(finished, self.barrier, deadline, &mut attempt, patrol, || false);
         outcome.ok().or_else(attempt)
     }
 

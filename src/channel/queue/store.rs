@@ -73,8 +73,9 @@ impl Core {
         if store.is_small(message.len()) {
             return self.send_when(deadline, |me| self.push_small(me, message));
         }
-        // A long copy in vain is worth a look.
-        if deadline.is_none() && message.len() > LONG {
+        // A long copy in vain is worth a look. What can never fit is refused for that, and not for want of space.
+        if deadline.is_none() && message.len() > LONG && message.len() as u64 <= store.pool.layout().max_len()
+        {
             self.try_send(|_| self.slots.look_for_space())?;
         }
         let mut loan = Some(self.reserve(message.len() as u64, deadline)?);

@@ -1,4 +1,5 @@
 mod bytes;
+mod sequences;
 
 use super::*;
 use crate::{Deadline, RecvError, SendError};

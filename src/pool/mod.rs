@@ -54,6 +54,8 @@ pub(crate) use layout::{Demand, ENTRY, Layout};
 pub(crate) use sweep::Census;
 pub(crate) use sweep::Swept;
 pub(crate) use tag::{Chunk, Tag};
+#[cfg(loom)]
+pub(crate) use word::MAX_DELIVERIES;
 pub(crate) use word::{State, Word};
 
 /// The shared part of a pool that is not in its area. Memory of all zeros is right.

@@ -57,6 +57,11 @@ impl Store {
         Store { pool, finder: Finder::new(), is_trusting: segment.is_trusted(), holds_tasks }
     }
 
+    /// Whether there is memory for a message of that length. Loads only.
+    pub(super) fn has_room(&self, len: u64) -> bool {
+        usize::try_from(len).is_ok_and(|len| self.is_small(len)) || self.pool.has_room(len)
+    }
+
     /// Whether a message of that length lies in its slot.
     #[inline(always)]
     pub(super) fn is_small(&self, len: usize) -> bool {
@@ -139,10 +144,15 @@ impl Core {
         if let Some(error) = refused(why) {
             return Err(error);
         }
-        self.reserve_slowly(deadline, || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
+        let attempt = || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
             Ok(loan) => Some(Ok(loan)),
             Err(why) => refused(why).map(Err),
-        })
+        };
+        let reserved = self.reserve_slowly(deadline, attempt);
+        if matches!(reserved, Err(SendError::Full)) {
+            self.found_no_space(len);
+        }
+        reserved
     }
 
     /// Sends a loan of which `len` bytes are filled; takes it out of its place if that succeeds.
@@ -221,6 +231,7 @@ impl Core {
         } else {
             pool.receive_kept(&self.slots, claim, me).map(Content::Chunk)
         };
+        let content = content.map_err(|why| why.at(claim.position.index));
         let parcel = match content {
             Ok(content) => Parcel { content, id, deliveries },
             Err(why) => return Err(self.passed_over(why)),
@@ -262,7 +273,8 @@ impl Core {
             return Ok(task);
         }
         let claim = self.take_slot(me)?;
-        pool.receive_task(&self.slots, claim, me).map_err(|why| self.passed_over(why))
+        let task = pool.receive_task(&self.slots, claim, me);
+        task.map_err(|why| self.passed_over(why.at(claim.position.index)))
     }
 
     /// A false message was taken out of its slot, which is free for the next one.
@@ -281,7 +293,12 @@ impl Core {
         let mut small = Small { len: len as u8, bytes: [0; INLINE] };
         if len > INLINE as u64 {
             self.slots.free(claim);
-            return Err(Corrupt { field: "length of a small message", found: len, limit: INLINE as u64 });
+            return Err(Corrupt {
+                field: "length of the message in slot",
+                found: len,
+                limit: INLINE as u64,
+                place: None,
+            });
         }
         let from = self.slots.content(claim);
         // The whole of it: a copy of fixed length is a few moves.

@@ -1,5 +1,6 @@
 mod bytes;
 mod sequences;
+mod watching;
 
 use super::*;
 use crate::{Deadline, RecvError, SendError};

@@ -40,10 +40,10 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
             let task = core.recv_when(deadline, |me| core.pop_task(me))?;
             let copy = match M::copy_of(core, &task) {
                 Ok(copy) => copy,
-                Err(corrupt) => {
+                Err(error) => {
                     // One false message blocks nobody.
                     let _ = core.end_task(task);
-                    return Err(RecvError::Corrupt(corrupt));
+                    return Err(error);
                 }
             };
             let id = task.position().number(core.slots.geometry().capacity());

@@ -44,7 +44,7 @@ impl<'q> Message<'q> {
             Content::Chunk(kept) if core.store().is_trusting => Held::Shared(Some(kept)),
             Content::Chunk(kept) => {
                 let mut copy = Vec::new();
-                core.copy_and_free(kept, &mut copy);
+                core.copy_and_free(kept, &mut copy)?;
                 Held::Private(copy)
             }
         };

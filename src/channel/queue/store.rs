@@ -2,9 +2,10 @@
 
 use super::core::Core;
 use super::layout::INLINE;
+use super::policy::AT_ONCE;
 use crate::channel::{RecvError, SendError};
 use crate::error::{Corrupt, Kind};
-use crate::pool::{Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
+use crate::pool::{Chunk, Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
 use crate::ring::copy;
 use crate::ring::mpmc::{Claim, PopError, PushError};
 use crate::segment::Segment;
@@ -184,6 +185,14 @@ impl Core {
 /// From so many bytes on a copy is worth a look beforehand.
 const LONG: usize = 4096;
 
+#[cold]
+fn too_long(found: u64, limit: u64) -> RecvError {
+    RecvError::Corrupt(Corrupt { field: "length of a large message", found, limit, place: None })
+}
+
+/// Messages from peers that are not trusted are believed to be so long without a look.
+const BELIEVED: u64 = 1 << 20;
+
 /// What no waiting helps against.
 fn refused(why: ReserveError) -> Option<SendError> {
     match why {
@@ -221,6 +230,20 @@ impl Core {
     /// Takes one message out for good.
     #[inline(always)]
     pub(super) fn pop_parcel(&self, me: u16) -> Result<Parcel, PopError> {
+        let parcel = self.pop_any(me)?;
+        if self.gives_up(&parcel) {
+            return self.pop_after(parcel, me);
+        }
+        Ok(parcel)
+    }
+
+    #[inline(always)]
+    fn gives_up(&self, parcel: &Parcel) -> bool {
+        self.policy.gives_up(parcel.deliveries, self.body(), |letters| self.post(letters, parcel))
+    }
+
+    #[inline(always)]
+    fn pop_any(&self, me: u16) -> Result<Parcel, PopError> {
         let claim = self.take_slot(me)?;
         let pool = &self.store().pool;
         let (id, deliveries) =
@@ -232,14 +255,10 @@ impl Core {
             pool.receive_kept(&self.slots, claim, me).map(Content::Chunk)
         };
         let content = content.map_err(|why| why.at(claim.position.index));
-        let parcel = match content {
-            Ok(content) => Parcel { content, id, deliveries },
-            Err(why) => return Err(self.passed_over(why)),
-        };
-        if self.policy.gives_up(deliveries, self.body(), |letters| self.post(letters, &parcel)) {
-            return self.pop_after(parcel, me);
+        match content {
+            Ok(content) => Ok(Parcel { content, id, deliveries }),
+            Err(why) => Err(self.passed_over(why)),
         }
-        Ok(parcel)
     }
 
     /// Puts a copy of a message among the dead letters, if there is space.
@@ -248,7 +267,9 @@ impl Core {
         let bytes = match &parcel.content {
             Content::Small(small) => small.bytes(),
             Content::Chunk(kept) => {
-                self.copy(kept.len(), &mut copy, |out| self.store().pool.copy_kept(kept, 0, out));
+                if self.copy_kept(kept, &mut copy).is_err() {
+                    return false;
+                }
                 &copy
             }
         };
@@ -257,12 +278,22 @@ impl Core {
 
     /// The message after one that was given up.
     #[cold]
-    fn pop_after(&self, given_up: Parcel, me: u16) -> Result<Parcel, PopError> {
+    fn pop_after(&self, mut given_up: Parcel, me: u16) -> Result<Parcel, PopError> {
+        for _ in 1..AT_ONCE {
+            if let Content::Chunk(kept) = given_up.content {
+                self.free(kept);
+            }
+            self.freed(1);
+            given_up = self.pop_any(me)?;
+            if !self.gives_up(&given_up) {
+                return Ok(given_up);
+            }
+        }
         if let Content::Chunk(kept) = given_up.content {
             self.free(kept);
         }
         self.freed(1);
-        self.pop_parcel(me)
+        Err(PopError::Contended)
     }
 
     /// Takes one message out to work on it: one that came back before one that is new.
@@ -325,30 +356,67 @@ impl Core {
                 buffer.clear();
                 buffer.extend_from_slice(small.bytes());
             }
-            Content::Chunk(kept) => self.copy_and_free(kept, buffer),
+            Content::Chunk(kept) => self.copy_and_free(kept, buffer)?,
         }
         Ok(buffer.len())
     }
 
     /// Replaces the content of `buffer` by that of a message, and frees its chunk.
-    pub(super) fn copy_and_free(&self, kept: Kept, buffer: &mut Vec<u8>) {
-        self.copy(kept.len(), buffer, |out| self.store().pool.copy_kept(&kept, 0, out));
+    pub(super) fn copy_and_free(&self, kept: Kept, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        let copied = self.copy_kept(&kept, buffer);
         self.free(kept);
+        copied
     }
 
-    /// Replaces the content of `buffer` by the `len` bytes that `copy_out` copies; it says how many there were.
-    pub(super) fn copy(
+    fn copy_kept(&self, kept: &Kept, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        self.copy(kept.chunk(), kept.len(), buffer, |out| self.store().pool.copy_kept(kept, 0, out))
+    }
+
+    /// Replaces the content of `buffer` by that of a task.
+    pub(super) fn copy_task(&self, task: &Task, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        self.copy(task.chunk(), task.len(), buffer, |out| self.store().pool.copy_task(task, 0, out))
+    }
+
+    /// Replaces the content of `buffer` by the `len` bytes in `chunk`. `copy_out` copies through the mapping and says how
+    /// many there were.
+    fn copy(
         &self,
+        chunk: Chunk,
         len: u64,
         buffer: &mut Vec<u8>,
         copy_out: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
-    ) {
+    ) -> Result<(), RecvError> {
+        let is_trusting = self.store().is_trusting;
+        if !is_trusting && len > BELIEVED {
+            self.check_there_is_so_much(len)?;
+        }
+        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+        if buffer.capacity() < wanted {
+            let mut larger = Vec::new();
+            larger.try_reserve(wanted).map_err(|_| RecvError::NoMemory { needed: len })?;
+            *buffer = larger;
+        }
         buffer.clear();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        buffer.reserve(len);
-        let copied = copy_out(&mut buffer.spare_capacity_mut()[..len]);
-        // SAFETY: so many bytes of the spare capacity were initialised, as the pool promises of its copies.
-        unsafe { buffer.set_len(copied.min(len)) };
+        let out = &mut buffer.spare_capacity_mut()[..wanted];
+        let copied = match self.store().pool.place_in_tail(chunk) {
+            // What a peer says is reserved may be a hole.
+            Some(at) if !is_trusting => self.segment.read_tail(at, out).unwrap_or(0),
+            _ => copy_out(out),
+        };
+        let copied = copied.min(wanted);
+        // SAFETY: so many bytes of the spare capacity were initialised, as the pool and the system promise of their copies.
+        unsafe { buffer.set_len(copied) };
+        if copied < wanted {
+            return Err(too_long(len, copied as u64));
+        }
+        Ok(())
+    }
+
+    /// A peer can write down any length, but for one message we take no more memory than the whole segment has.
+    #[cold]
+    fn check_there_is_so_much(&self, len: u64) -> Result<(), RecvError> {
+        let limit = self.segment.allocated().unwrap_or(0);
+        if len <= limit { Ok(()) } else { Err(too_long(len, limit)) }
     }
 
     /// Frees a message that was received for good.

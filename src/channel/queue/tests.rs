@@ -1,4 +1,5 @@
 mod bytes;
+mod hostile;
 mod sequences;
 mod watching;
 

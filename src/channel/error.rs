@@ -132,6 +132,11 @@ pub enum RecvError {
     Forked,
     /// A peer wrote to the shared memory against the rules.
     Corrupt(Corrupt),
+    /// This process has no memory for a copy of the message. A task goes back; another message is dropped.
+    NoMemory {
+        /// The bytes of the message.
+        needed: u64,
+    },
     /// A forked child could not become a participant of its own.
     Attach(Error),
     /// The message is no encoded value of that type; it was dropped.
@@ -151,6 +156,7 @@ impl fmt::Display for RecvError {
             RecvError::NotReadable => f.write_str("this end only sends"),
             RecvError::Forked => f.write_str(FORKED),
             RecvError::Corrupt(corrupt) => corrupt.fmt(f),
+            RecvError::NoMemory { needed } => write!(f, "no memory for a message of {needed} bytes"),
             RecvError::Attach(error) => error.fmt(f),
             RecvError::Decode(error) => write!(f, "the message is no value of that type: {error}"),
         }

@@ -185,6 +185,7 @@ impl Pool {
         }
         let max = self.layout().max_len();
         if class == self.layout().chunk_classes()
+            && backing.believes()
             && let Some(loan) = self.recall_extent(me, len, finder)
         {
             return Some(loan);

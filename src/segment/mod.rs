@@ -22,7 +22,7 @@ use crate::sys::identity::ProcessId;
 use crate::sys::lock_page;
 use crate::sys::memory::Mapping;
 use crate::sys::socket::Fifo;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use layout::{Geometry, Row};
 use name::Home;
@@ -129,6 +129,23 @@ impl Segment {
     /// The system's.
     pub(crate) fn punch_tail(&self, at: u64, len: u64) -> io::Result<()> {
         file::punch(self.our_fd()?, self.in_tail(at, len)?, len)
+    }
+
+    /// Reads a stretch of the tail from `at` on. A hole in it is zeros, and stays one: unlike a look through the mapping,
+    /// which fills it, or ends in a SIGBUS where there is no space. Returns how many bytes were initialised.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn read_tail(&self, at: u64, out: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        file::read_new_at(self.our_fd()?, out, self.in_tail(at, out.len() as u64)?)
+    }
+
+    /// How many bytes the segment really takes.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn allocated(&self) -> io::Result<u64> {
+        Ok(Stat::of(self.our_fd()?)?.allocated())
     }
 
     /// Where in the file a stretch of the tail is, if it is one.

@@ -1,5 +1,6 @@
 //! Files, descriptors and directories.
 
+use core::mem::MaybeUninit;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -40,6 +41,11 @@ impl Stat {
 
     pub(crate) fn len(&self) -> u64 {
         u64::try_from(self.0.st_size).unwrap_or(0)
+    }
+
+    /// How many bytes the file takes, holes left out.
+    pub(crate) fn allocated(&self) -> u64 {
+        u64::try_from(self.0.st_blocks).unwrap_or(0).saturating_mul(512)
     }
 
     pub(crate) fn owner(&self) -> u32 {
@@ -261,6 +267,17 @@ pub(crate) fn missing_seals(fd: BorrowedFd<'_>) -> i32 {
 
 /// Reads at most `buffer.len()` bytes at `offset`; fewer only at the end of the file.
 pub(crate) fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    // SAFETY: bytes are as good uninitialised as they are, and reading only initialises.
+    let buffer = unsafe { &mut *(buffer as *mut [u8] as *mut [MaybeUninit<u8>]) };
+    read_new_at(fd, buffer, offset)
+}
+
+/// The same where nothing is yet: so many bytes are initialised.
+pub(crate) fn read_new_at(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
+    offset: u64,
+) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         let rest = &mut buffer[done..];

@@ -247,12 +247,10 @@ impl Core {
     ) -> Result<R, RecvError> {
         let changed = match why {
             PopError::Busy(blocker) => self.repair(blocker),
-            _ => self.look_for_the_dead_now_and_then(),
+            PopError::Corrupt(corrupt) => return Err(RecvError::Corrupt(corrupt)),
+            PopError::Empty | PopError::Contended => self.look_for_the_dead_now_and_then(),
         };
-        if !changed
-            && self.body().header.closing.phase() == Phase::Open
-            && !matches!(why, PopError::Corrupt(_))
-        {
+        if !changed && self.body().header.closing.phase() == Phase::Open {
             return Err(self.found_nothing());
         }
         let received = self.receive_or_end(me, &mut attempt).unwrap_or_else(|| Err(self.found_nothing()))?;
@@ -280,6 +278,7 @@ impl Core {
                 self.freed(1);
                 Ok(received)
             }
+            Err(PopError::Corrupt(corrupt)) => Err(RecvError::Corrupt(corrupt)),
             Err(_) => self.recv_slowly(me, deadline, attempt),
         }
     }
@@ -327,7 +326,8 @@ impl Core {
             self.look_for_the_dead();
             outcome = attempt(me);
             if matches!(outcome, Err(PopError::Empty)) {
-                return Some(Err(RecvError::Closed));
+                // Others may have been faster, again and again, and left something.
+                return if self.holds_any() { None } else { Some(Err(RecvError::Closed)) };
             }
         }
         match outcome {

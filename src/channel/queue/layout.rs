@@ -101,7 +101,7 @@ pub(super) fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
     let (size, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
     let asked = capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as u64);
     let Some(stride) = stride_of((size, align)) else { return Err(Error::BadElement { size, align }) };
-    let max = MAX_CAPACITY.min((1 << 45) / stride as u64);
+    let max = most(stride);
     let geometry = Geometry::new(asked, stride).filter(|_| asked <= max);
     let geometry = geometry.ok_or(Error::BadCapacity { asked, min: 1, max })?;
     Ok(Plan {
@@ -115,6 +115,11 @@ pub(super) fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
         tail_len: 0,
         params: [0; PARAMS],
     })
+}
+
+/// How many slots of that stride there can be. Their bytes can be counted.
+fn most(stride: usize) -> u64 {
+    MAX_CAPACITY.min((1 << 45) / stride as u64)
 }
 
 /// How far apart slots with a content of this size and alignment are; `None` if there can be none.
@@ -194,8 +199,9 @@ pub(crate) fn check_geometry(found: &layout::Geometry) -> Result<Geometry, Error
         Some(_) => LINE,
         None => stride_of(found.element).ok_or_else(|| bad("element size", found.element.0, 1 << 40))?,
     };
-    let geometry =
-        Geometry::new(found.capacity, stride).ok_or_else(|| bad("capacity", found.capacity, MAX_CAPACITY))?;
+    let geometry = Geometry::new(found.capacity, stride)
+        .filter(|_| found.capacity <= most(stride))
+        .ok_or_else(|| bad("capacity", found.capacity, most(stride)))?;
     let needed = geometry.bytes().next_multiple_of(PAGE) + pool.map_or(0, |pool| pool.len());
     if found.areas != 1 || (found.data_len as u64) != needed {
         return Err(bad("data length", (found.data_len * found.areas) as u64, needed));

@@ -35,7 +35,7 @@ impl<'q> Message<'q> {
         let generation = core.segment.generation().current();
         let mut message = Message { holder: Holder::Borrowed(core), parcel, copy: None, generation };
         if !core.store().is_trusting {
-            message.copy_out();
+            message.copy_out()?;
         }
         Ok(message)
     }
@@ -49,12 +49,13 @@ impl<'q> Message<'q> {
     }
 
     #[cold]
-    fn copy_out(&mut self) {
+    fn copy_out(&mut self) -> Result<(), RecvError> {
         if let Some(kept) = self.parcel.chunk.take() {
             let mut copy = Vec::new();
-            self.core().copy_and_free(kept, &mut copy);
+            self.core().copy_and_free(kept, &mut copy)?;
             self.copy = Some(copy);
         }
+        Ok(())
     }
 
     /// The number of the message in the queue, counted in the order of sending. The same at each delivery.

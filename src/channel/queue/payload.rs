@@ -119,7 +119,7 @@ impl Carried for [u8] {
     fn copy_of(core: &Core, task: &pool::Task) -> Result<Vec<u8>, RecvError> {
         let mut copy = Vec::new();
         if !core.store().is_trusting {
-            core.copy(task.len(), &mut copy, |out| core.store().pool.copy_task(task, 0, out));
+            core.copy_task(task, &mut copy)?;
         }
         Ok(copy)
     }

@@ -13,6 +13,10 @@ pub(super) struct Policy {
     letters: Option<Arc<Core>>,
 }
 
+/// So many messages are given up in one attempt to receive. More are a peer that makes them on and on, and the search for
+/// each reads the whole queue.
+pub(super) const AT_ONCE: u32 = 64;
+
 /// More than can be counted.
 const NEVER: u8 = u8::MAX;
 

@@ -51,7 +51,7 @@ impl<T: Serialize + DeserializeOwned> Carried for Serde<T> {
 
     fn copy_of(core: &Core, task: &pool::Task) -> Result<Self::Copy, RecvError> {
         let mut bytes = Vec::new();
-        core.copy(task.len(), &mut bytes, |out| core.store().pool.copy_task(task, 0, out));
+        core.copy_task(task, &mut bytes)?;
         decode(&bytes).map(|value| Some(Serde(value)))
     }
 

@@ -2,9 +2,10 @@
 
 use super::core::Core;
 use super::layout::INLINE;
+use super::policy::AT_ONCE;
 use crate::channel::{RecvError, SendError};
 use crate::error::{Corrupt, Kind};
-use crate::pool::{Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
+use crate::pool::{Chunk, Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
 use crate::ring::copy;
 use crate::ring::mpmc::{Claim, PopError, PushError};
 use crate::segment::Segment;
@@ -78,8 +79,9 @@ impl Core {
         if store.is_small(message.len()) {
             return self.send_when(deadline, |me| self.push_small(me, message));
         }
-        // A long copy in vain is worth a look.
-        if deadline.is_none() && message.len() > LONG {
+        // A long copy in vain is worth a look. What can never fit is refused for that, and not for want of space.
+        if deadline.is_none() && message.len() > LONG && message.len() as u64 <= store.pool.layout().max_len()
+        {
             self.try_send(|_| self.slots.look_for_space())?;
         }
         // A reason apart from the result, so that the loan stays in registers.
@@ -199,6 +201,14 @@ impl Core {
 /// From so many bytes on a copy is worth a look beforehand.
 const LONG: usize = 4096;
 
+#[cold]
+fn too_long(found: u64, limit: u64) -> RecvError {
+    RecvError::Corrupt(Corrupt { field: "length of a large message", found, limit, place: None })
+}
+
+/// Messages from peers that are not trusted are believed to be so long without a look.
+const BELIEVED: u64 = 1 << 20;
+
 /// What no waiting helps against.
 fn refused(why: ReserveError) -> Option<SendError> {
     match why {
@@ -236,7 +246,7 @@ impl Core {
     /// Takes one message out for good.
     #[inline(always)]
     pub(super) fn pop_parcel(&self, me: u16, parcel: &mut Parcel) -> Result<(), PopError> {
-        loop {
+        for _ in 0..AT_ONCE {
             let claim = self.take_slot(me)?;
             parcel.id = claim.position.number(self.slots.geometry().capacity());
             parcel.deliveries = claim.word.deliveries();
@@ -251,6 +261,7 @@ impl Core {
             }
             self.freed(1);
         }
+        Err(PopError::Contended)
     }
 
     /// Takes the message out of a slot that was taken, and frees the slot.
@@ -272,7 +283,9 @@ impl Core {
         let bytes = match &parcel.chunk {
             None => parcel.small(),
             Some(kept) => {
-                self.copy(kept.len(), &mut copy, |out| self.store().pool.copy_kept(kept, 0, out));
+                if self.copy_kept(kept, &mut copy).is_err() {
+                    return false;
+                }
                 &copy
             }
         };
@@ -331,7 +344,7 @@ impl Core {
         let mut parcel = Parcel::EMPTY;
         self.recv_when(deadline, |me| self.pop_parcel(me, &mut parcel))?;
         match parcel.chunk {
-            Some(kept) => self.copy_and_free(kept, buffer),
+            Some(kept) => self.copy_and_free(kept, buffer)?,
             None => {
                 // All of it, and then only so much of that: a copy of fixed length is a few moves.
                 buffer.clear();
@@ -343,24 +356,61 @@ impl Core {
     }
 
     /// Replaces the content of `buffer` by that of a message, and frees its chunk.
-    pub(super) fn copy_and_free(&self, kept: Kept, buffer: &mut Vec<u8>) {
-        self.copy(kept.len(), buffer, |out| self.store().pool.copy_kept(&kept, 0, out));
+    pub(super) fn copy_and_free(&self, kept: Kept, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        let copied = self.copy_kept(&kept, buffer);
         self.free(kept);
+        copied
     }
 
-    /// Replaces the content of `buffer` by the `len` bytes that `copy_out` copies; it says how many there were.
-    pub(super) fn copy(
+    fn copy_kept(&self, kept: &Kept, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        self.copy(kept.chunk(), kept.len(), buffer, |out| self.store().pool.copy_kept(kept, 0, out))
+    }
+
+    /// Replaces the content of `buffer` by that of a task.
+    pub(super) fn copy_task(&self, task: &Task, buffer: &mut Vec<u8>) -> Result<(), RecvError> {
+        self.copy(task.chunk(), task.len(), buffer, |out| self.store().pool.copy_task(task, 0, out))
+    }
+
+    /// Replaces the content of `buffer` by the `len` bytes in `chunk`. `copy_out` copies through the mapping and says how
+    /// many there were.
+    fn copy(
         &self,
+        chunk: Chunk,
         len: u64,
         buffer: &mut Vec<u8>,
         copy_out: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
-    ) {
+    ) -> Result<(), RecvError> {
+        let is_trusting = self.store().is_trusting;
+        if !is_trusting && len > BELIEVED {
+            self.check_there_is_so_much(len)?;
+        }
+        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+        if buffer.capacity() < wanted {
+            let mut larger = Vec::new();
+            larger.try_reserve(wanted).map_err(|_| RecvError::NoMemory { needed: len })?;
+            *buffer = larger;
+        }
         buffer.clear();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        buffer.reserve(len);
-        let copied = copy_out(&mut buffer.spare_capacity_mut()[..len]);
-        // SAFETY: so many bytes of the spare capacity were initialised, as the pool promises of its copies.
-        unsafe { buffer.set_len(copied.min(len)) };
+        let out = &mut buffer.spare_capacity_mut()[..wanted];
+        let copied = match self.store().pool.place_in_tail(chunk) {
+            // What a peer says is reserved may be a hole.
+            Some(at) if !is_trusting => self.segment.read_tail(at, out).unwrap_or(0),
+            _ => copy_out(out),
+        };
+        let copied = copied.min(wanted);
+        // SAFETY: so many bytes of the spare capacity were initialised, as the pool and the system promise of their copies.
+        unsafe { buffer.set_len(copied) };
+        if copied < wanted {
+            return Err(too_long(len, copied as u64));
+        }
+        Ok(())
+    }
+
+    /// A peer can write down any length, but for one message we take no more memory than the whole segment has.
+    #[cold]
+    fn check_there_is_so_much(&self, len: u64) -> Result<(), RecvError> {
+        let limit = self.segment.allocated().unwrap_or(0);
+        if len <= limit { Ok(()) } else { Err(too_long(len, limit)) }
     }
 
     /// Frees a message that was received for good.

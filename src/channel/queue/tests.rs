@@ -1,4 +1,6 @@
 mod bytes;
+mod hostile;
+mod sequences;
 mod watching;
 
 use super::*;

@@ -2,6 +2,7 @@
 
 use super::Queue;
 use super::core::Core;
+use super::policy::AT_ONCE;
 use crate::channel::{RecvError, SendError};
 use crate::ring::mpmc::{PopError, Popped, PushError, Ring};
 use crate::wait::Deadline;
@@ -43,14 +44,17 @@ impl<T: Pod> Queue<T> {
     #[inline]
     pub(super) fn pop(&self) -> impl FnMut(u16) -> Result<Popped<T>, PopError> + '_ {
         let (ring, core) = (self.ring(), &*self.core);
-        move |me| loop {
-            let given_up = |value: &T, deliveries| {
-                core.policy.gives_up(deliveries, core.body(), |letters| post(letters, *value))
-            };
-            if let Some(popped) = ring.pop_unless(me, |owner| core.is_dead(owner), given_up)? {
-                return Ok(popped);
+        move |me| {
+            for _ in 0..AT_ONCE {
+                let given_up = |value: &T, deliveries| {
+                    core.policy.gives_up(deliveries, core.body(), |letters| post(letters, *value))
+                };
+                if let Some(popped) = ring.pop_unless(me, |owner| core.is_dead(owner), given_up)? {
+                    return Ok(popped);
+                }
+                core.freed(1);
             }
-            core.freed(1);
+            Err(PopError::Contended)
         }
     }
 

@@ -45,6 +45,9 @@ const SET: u64 = 1;
 /// An honest exchange of the word loses to another repair. This many losses in a row are a peer scribbling over it.
 const PATIENCE: u32 = 1000;
 
+/// So many searches for an orphan in vain: more are a peer scribbling, and each reads all slots.
+const ROUNDS: u32 = 64;
+
 impl Orphans {
     #[cfg(any(test, loom))]
     pub(crate) fn new() -> Self {
@@ -159,7 +162,7 @@ impl Slots {
     #[cold]
     fn find_orphan(&self, me: u16, mut is_dead: impl FnMut(u16) -> bool) -> Option<Claim> {
         // Each round that another receiver spoils takes an orphan away.
-        for _ in 0..self.geometry().capacity() {
+        for _ in 0..ROUNDS.min(self.geometry().capacity()) {
             let flag = self.header().orphans.read();
             if flag & SET == 0 {
                 return None;

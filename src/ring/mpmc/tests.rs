@@ -331,3 +331,26 @@ fn everything_arrives_once_and_in_order() {
         assert_eq!(results.iter().sum::<u64>(), senders * EACH * (EACH - 1) / 2);
     }
 }
+
+#[test]
+fn places_without_a_message_do_not_count() {
+    let heap = Heap::new(4);
+    let ring = heap.ring();
+    // Skipped by a repairer, at the end of what was sent.
+    push(ring, 1).unwrap();
+    let _ = ring.slots().claim(9).unwrap();
+    assert_eq!(ring.slots().len(), 1);
+    assert_eq!(ring.slots().sweep(nine_is_dead).skipped, 1);
+    assert_eq!(ring.slots().len(), 1);
+    pop(ring).unwrap();
+    assert_eq!(ring.slots().len(), 0);
+    // Given back by senders that came too late.
+    push(ring, 2).unwrap();
+    assert!(heap.header.closing.begin());
+    for _ in 0..10 {
+        push(ring, 3).unwrap_err();
+        assert_eq!(ring.slots().len(), 1);
+    }
+    pop(ring).unwrap();
+    assert_eq!(ring.slots().len(), 0);
+}

@@ -2,6 +2,7 @@
 
 use super::super::core::Core;
 use super::super::payload::Payload;
+use super::super::policy::AT_ONCE;
 use crate::channel::RecvError;
 use crate::error::Corrupt;
 use crate::pool;
@@ -37,13 +38,17 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
         let generation = core.segment.generation().current();
+        let mut given_up = 0;
         loop {
             let task = core.recv_when(deadline, |me| core.pop_task(me))?;
             let copy = match M::copy_of(core, &task) {
                 Ok(copy) => copy,
                 Err(error) => {
-                    // One false message blocks nobody.
-                    let _ = core.end_task(task);
+                    match error {
+                        RecvError::NoMemory { .. } => core.give_back(task),
+                        // One false message blocks nobody.
+                        _ => drop(core.end_task(task)),
+                    }
                     return Err(error);
                 }
             };
@@ -55,6 +60,14 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
                 return Ok(task);
             }
             let _ = task.end();
+            given_up += 1;
+            if given_up >= AT_ONCE {
+                match deadline {
+                    None => return Err(RecvError::Empty),
+                    Some(deadline) if deadline.has_passed() => return Err(RecvError::Timeout),
+                    Some(_) => {}
+                }
+            }
         }
     }
 

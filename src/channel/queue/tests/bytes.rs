@@ -11,7 +11,7 @@ fn pattern(number: usize, len: usize) -> Vec<u8> {
 }
 
 /// A second handle, as somebody has it who does not trust the others.
-fn distrusting(queue: &Queue<[u8]>) -> Queue<[u8]> {
+pub(super) fn distrusting(queue: &Queue<[u8]>) -> Queue<[u8]> {
     let fd = queue.as_fd().try_clone_to_owned().unwrap();
     Queue::<[u8]>::options().trusted(false).from_fd(fd).unwrap()
 }

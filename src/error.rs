@@ -311,6 +311,10 @@ pub enum Kind {
     Pipe,
     /// A [`Queue`](crate::Queue) of fixed-size elements.
     Queue,
+    /// A [`Queue`](crate::Queue) of bytes.
+    ByteQueue,
+    /// A [`JoinableQueue`](crate::JoinableQueue).
+    JoinableQueue,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -322,6 +326,8 @@ impl Kind {
             Kind::Bytes => 2,
             Kind::Pipe => 3,
             Kind::Queue => 4,
+            Kind::ByteQueue => 5,
+            Kind::JoinableQueue => 6,
             Kind::Unknown(number) => number,
         }
     }
@@ -332,6 +338,8 @@ impl Kind {
             2 => Kind::Bytes,
             3 => Kind::Pipe,
             4 => Kind::Queue,
+            5 => Kind::ByteQueue,
+            6 => Kind::JoinableQueue,
             other => Kind::Unknown(other),
         }
     }
@@ -344,6 +352,8 @@ impl fmt::Display for Kind {
             Kind::Bytes => f.write_str("a byte ring"),
             Kind::Pipe => f.write_str("a pipe"),
             Kind::Queue => f.write_str("a queue"),
+            Kind::ByteQueue => f.write_str("a queue of bytes"),
+            Kind::JoinableQueue => f.write_str("a joinable queue"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

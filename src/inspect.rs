@@ -40,7 +40,7 @@ mod pipe;
 mod queue;
 
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
-pub use queue::{InHand, Queue};
+pub use queue::{Chunks, InHand, Queue};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]
@@ -61,9 +61,9 @@ pub struct Object {
     /// How much it holds: elements of a typed ring, messages of a queue, bytes of a byte ring or of each direction
     /// of a pipe.
     pub capacity: u64,
-    /// The size of an element in bytes; 1 for byte rings and pipes.
+    /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
     pub element_size: u64,
-    /// The alignment of an element in bytes; 8 for byte rings and pipes.
+    /// The alignment of an element in bytes; 8 for byte rings, pipes, and queues of bytes.
     pub element_align: u64,
     /// The length of its file in bytes, as its header says.
     pub file_len: u64,
@@ -294,7 +294,9 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Ring(figures)
         }
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
-        Kind::Queue => Detail::Queue(Box::new(queue::look(fd, geometry, table)?)),
+        Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => {
+            Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
+        }
         Kind::Unknown(_) => Detail::None,
     })
 }

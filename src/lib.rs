@@ -54,7 +54,6 @@ pub mod inspect;
 pub mod instruments;
 mod lock;
 mod options;
-#[allow(dead_code, unused_imports, reason = "the queues that stand on it come next")]
 mod pool;
 mod ring;
 mod segment;
@@ -63,8 +62,8 @@ mod sys;
 mod wait;
 
 pub use channel::{
-    Connection, End, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue, bytes, queue,
-    spsc,
+    Connection, End, JoinableQueue, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue,
+    bytes, queue, spsc,
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;

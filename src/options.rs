@@ -55,6 +55,12 @@ pub(crate) struct Settings {
     pub(crate) end: End,
     /// Only for pipes: the longest message to be received, in bytes.
     pub(crate) max_message: usize,
+    /// Only for queues with a pool: the usual size of a message, in bytes.
+    pub(crate) message_size: Option<u64>,
+    /// Only for queues with a pool: how many messages may be held beside those in the queue.
+    pub(crate) max_held: Option<u64>,
+    /// Only for queues of bytes: how many bytes the large messages may take together.
+    pub(crate) max_bytes: Option<u64>,
 }
 
 /// What can be made of a segment.
@@ -88,6 +94,9 @@ impl<E> Options<E> {
             simplex: false,
             end: End::First,
             max_message: isize::MAX as usize,
+            message_size: None,
+            max_held: None,
+            max_bytes: None,
         };
         Options { settings, endpoint: PhantomData }
     }

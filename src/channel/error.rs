@@ -54,6 +54,11 @@ pub enum SendError {
         /// The largest possible length in bytes.
         max: u64,
     },
+    /// The file system has no room for a message so large.
+    NoSpace {
+        /// The bytes that were to be reserved.
+        needed: u64,
+    },
     /// This end only receives.
     NotWritable,
     /// This handle was inherited by `fork` and the role stayed with the parent.
@@ -62,6 +67,8 @@ pub enum SendError {
     Corrupt(Corrupt),
     /// A forked child could not become a participant of its own.
     Attach(Error),
+    /// The operating system refused to reserve space.
+    Os(std::io::Error),
 }
 
 impl fmt::Display for SendError {
@@ -73,10 +80,12 @@ impl fmt::Display for SendError {
             SendError::TooLarge { len, max } => {
                 write!(f, "a message of {len} bytes can never fit, at most {max} can")
             }
+            SendError::NoSpace { needed } => write!(f, "no space for a message of {needed} bytes"),
             SendError::NotWritable => f.write_str("this end only receives"),
             SendError::Forked => f.write_str(FORKED),
             SendError::Corrupt(corrupt) => corrupt.fmt(f),
             SendError::Attach(error) => error.fmt(f),
+            SendError::Os(error) => write!(f, "cannot reserve space for the message: {error}"),
         }
     }
 }

@@ -11,5 +11,5 @@ pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
 pub use pipe::{Connection, End, Loan, Message, Pipe};
-pub use queue::Queue;
+pub use queue::{JoinableQueue, Queue};
 pub use simple_queue::SimpleQueue;

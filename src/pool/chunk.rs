@@ -65,11 +65,13 @@ macro_rules! held {
             }
 
             /// The place in the stream, the same at each delivery.
+            #[allow(dead_code, reason = "who receives for good knows it from the slot")]
             pub(crate) const fn position(&self) -> Position {
                 self.0.position
             }
 
             /// How many receivers had it before.
+            #[allow(dead_code, reason = "as above")]
             pub(crate) const fn deliveries(&self) -> u8 {
                 self.0.word.deliveries()
             }

@@ -14,7 +14,7 @@
 //! |---|---|
 //! | chunks of 256 B | 1024 |
 //! | 512 B, 1 KiB | 1024 each |
-//! | 2, 4, 8, 16, 32, 64 KiB | 512, 256, 128, 64, 32, 16: a 64th of `max_bytes` each |
+//! | 2, 4, 8, 16, 32, 64 KiB | 512, 256, 128, 64, 32, 16: a 64th of `max_bytes` each, at most 1 MiB |
 //! | extents | 64, of up to 64 MiB each and together |
 //! | reserved at creation | 8.0 MiB |
 //! | address space | 4 GiB and that |
@@ -34,6 +34,9 @@ const MAX_CHUNK: u64 = 1 << 30;
 
 /// From 32 bytes to 1 GiB, and the extents.
 pub(super) const MAX_CLASSES: usize = 27;
+
+/// The most bytes that a class gets for the sake of `max_bytes`: they are reserved at once.
+const MAX_SHARE: u64 = 1 << 20;
 
 /// The most extents of a pool. Who looks for one looks at all.
 const MAX_EXTENTS: u64 = 64;
@@ -119,7 +122,7 @@ impl Layout {
         let nothing = Class { size: 0, count: 0, first: 0, data_at: 0, stride: 0 };
         let mut classes = [nothing; MAX_CLASSES];
         // Each class gets as many bytes as the smallest, or a good part of what extents may take.
-        let share = smallest.checked_mul(all)?.max(max_bytes / 64);
+        let share = smallest.checked_mul(all)?.max((max_bytes / 64).min(MAX_SHARE));
         let mut chunks = 0;
         let mut entries = 0_u64;
         let mut size = smallest;
@@ -185,7 +188,7 @@ impl Layout {
     }
 
     /// The extents, if there are any.
-    pub(super) fn extents(&self) -> Option<&Class> {
+    pub(crate) fn extents(&self) -> Option<&Class> {
         self.class(self.chunks)
     }
 

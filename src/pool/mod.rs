@@ -49,10 +49,14 @@ pub(crate) use chunk::{Kept, Loan, Task};
 pub(crate) use extent::Backing;
 pub(crate) use find::Finder;
 pub(crate) use join::is_finished;
-pub(crate) use layout::{Class, Demand, ENTRY, Layout};
-pub(crate) use sweep::{Census, Swept};
+pub(crate) use layout::{Demand, ENTRY, Layout};
+#[cfg(any(test, loom))]
+pub(crate) use sweep::Census;
+pub(crate) use sweep::Swept;
 pub(crate) use tag::{Chunk, Tag};
-pub(crate) use word::{MAX_DELIVERIES, State, Word};
+#[cfg(loom)]
+pub(crate) use word::MAX_DELIVERIES;
+pub(crate) use word::{State, Word};
 
 /// The shared part of a pool that is not in its area. Memory of all zeros is right.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ impl Swept {
 }
 
 /// How many chunks there are of each kind, not all of one instant.
+#[cfg(any(test, loom))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Census {
     pub(crate) free: u64,
@@ -41,6 +42,7 @@ pub(crate) struct Census {
     pub(crate) corrupt: u64,
 }
 
+#[cfg(any(test, loom))]
 impl Census {
     /// Counts one more.
     pub(crate) fn add(&mut self, word: Word) {
@@ -153,6 +155,7 @@ impl Pool {
     }
 
     /// Counts the chunks by what they are doing.
+    #[cfg(any(test, loom))]
     pub(crate) fn census(&self) -> Census {
         let mut census = Census::default();
         self.words().for_each(|(_, word)| census.add(word));

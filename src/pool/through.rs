@@ -75,7 +75,7 @@ impl Pool {
     }
 
     /// Stamps the chunk, and leaves the slot as it is: a receiver that dies there.
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub(crate) fn stamp_only(&self, slots: &Slots, claim: Claim, me: u16) -> Result<Kept, Corrupt> {
         let tag = self.tag(slots, claim);
         self.take(tag, claim.position, Purpose::Keep, me, claim.word.deliveries()).map(Kept)

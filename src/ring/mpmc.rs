@@ -280,14 +280,7 @@ impl<T: AnyBitPattern> Ring<T> {
     /// See [`PushError`]; nothing was sent.
     #[inline]
     pub(crate) fn push(&self, me: u16, value: T, barrier: Barrier) -> Result<u64, PushError> {
-        let too_early = mutated!("mpmc.look_before_claim") && self.slots.header().closing.is_open();
-        let claim = self.slots.claim(me)?;
-        // Pairs with the heavy barrier of whoever closes: either we see that, or it sees our claim.
-        barrier.before_wake();
-        if !too_early && !self.slots.header().closing.is_open() {
-            self.slots.give_back(claim);
-            return Err(PushError::Closed);
-        }
+        let claim = self.slots.claim_open(me, barrier)?;
         if mutated!("mpmc.commit_before_write") {
             self.slots.commit(claim);
         }
@@ -297,13 +290,26 @@ impl<T: AnyBitPattern> Ring<T> {
         Ok(claim.position.number(self.slots.geometry().capacity()))
     }
 
+    /// As [`pop_unless`](Self::pop_unless), never giving anything up.
+    #[cfg(any(test, loom))]
+    pub(crate) fn pop(&self, me: u16, is_dead: impl FnMut(u16) -> bool) -> Result<Popped<T>, PopError> {
+        self.pop_unless(me, is_dead, |_, _| false)?.ok_or(PopError::Empty)
+    }
+
     /// Takes one message out as participant `me`: an orphan if there is one, else the next. A call that dies anywhere
-    /// has taken it, or it will be delivered again. `is_dead` is asked only about owners in the way of an orphan.
+    /// has taken it, or it will be delivered again. `is_dead` is asked only about owners in the way of an orphan;
+    /// `gives_up` is told the message and how often it was delivered, and decides whether it is passed over: then there is
+    /// nothing to return.
     ///
     /// # Errors
     /// See [`PopError`].
     #[inline]
-    pub(crate) fn pop(&self, me: u16, is_dead: impl FnMut(u16) -> bool) -> Result<Popped<T>, PopError> {
+    pub(crate) fn pop_unless(
+        &self,
+        me: u16,
+        is_dead: impl FnMut(u16) -> bool,
+        gives_up: impl FnOnce(&T, u8) -> bool,
+    ) -> Result<Option<Popped<T>>, PopError> {
         let claim = match self.slots.take_orphan(me, is_dead) {
             Some(claim) => claim,
             None => self.slots.take_next(me)?,
@@ -313,9 +319,11 @@ impl<T: AnyBitPattern> Ring<T> {
         }
         // SAFETY: the slot is ours: its word names us, so an honest sender leaves it alone; any bits are a `T`.
         let value = unsafe { self.content(claim).read() };
+        let (id, deliveries) =
+            (claim.position.number(self.slots.geometry().capacity()), claim.word.deliveries());
+        let given_up = gives_up(&value, deliveries);
         self.slots.free(claim);
-        let id = claim.position.number(self.slots.geometry().capacity());
-        Ok(Popped { value, id, deliveries: claim.word.deliveries() })
+        Ok((!given_up).then_some(Popped { value, id, deliveries }))
     }
 }
 

@@ -109,7 +109,6 @@ impl Segment {
 
     /// The start of the sparse tail: page-aligned, `geometry.tail_len` bytes. A page of it may be touched only once it
     /// is reserved: else a full file system is a SIGBUS.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the queues that have one come next"))]
     pub(crate) fn tail(&self) -> NonNull<u8> {
         debug_assert!(matches!(self.map, Mapping::Plain(_)) || self.geometry.tail_len == 0);
         // SAFETY: the geometry was checked against the length of the mapping.

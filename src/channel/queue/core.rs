@@ -1,8 +1,11 @@
 //! What all queues have in common: the segment, waiting, and cleaning up after the dead.
 
 use super::layout::{self, Body};
+use super::policy::Policy;
+use super::store::Store;
 use crate::channel::{RecvError, SendError};
 use crate::error::Error;
+use crate::pool::State;
 use crate::ring::mpmc::{Blocker, Phase, PopError, PushError, Slots};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
@@ -16,12 +19,15 @@ pub(super) struct Core {
     pub(super) segment: Arc<Segment>,
     pub(super) slots: Slots,
     pub(super) barrier: Barrier,
-    wait: Wait,
+    pub(super) wait: Wait,
+    pub(super) policy: Policy,
     /// What the waits of senders and of receivers have taught.
     sending: Learnt,
     receiving: Learnt,
     /// When somebody last looked for the dead, in ticks of the coarse clock.
     looked: AtomicU64,
+    /// For queues of bytes and of tasks.
+    store: Option<Store>,
 }
 
 /// How to wait, as learnt so far. Threads share it without waiting for each other: who finds it in use does without.
@@ -46,9 +52,12 @@ impl Learnt {
 }
 
 impl Core {
-    pub(super) fn new(segment: Arc<Segment>, wait: Wait) -> Result<Self, Error> {
+    pub(super) fn new(segment: Arc<Segment>, wait: Wait, policy: Policy) -> Result<Self, Error> {
         let slots = layout::slots_in(&segment)?;
+        let store = layout::pool_in(&segment)?.map(|pool| Store::new(pool, &segment));
         Ok(Core {
+            store,
+            policy,
             segment,
             slots,
             barrier: Barrier::of_this_process(),
@@ -62,6 +71,13 @@ impl Core {
     #[inline]
     pub(super) fn body(&self) -> &Body {
         layout::body(&self.segment)
+    }
+
+    /// The pool, in queues of bytes and of tasks.
+    #[inline(always)]
+    pub(super) fn store(&self) -> &Store {
+        let Some(store) = &self.store else { unreachable!("the kind of the segment has a pool") };
+        store
     }
 
     #[inline]
@@ -265,7 +281,7 @@ impl Core {
             None
         };
         let mut waiter = self.receiving.get(self.wait);
-        let more = || self.slots.look().is_ok();
+        let more = || self.slots.look().is_ok() || self.may_have_returned();
         let outcome = waiter.wait(&self.body().items, self.barrier, deadline, &mut try_once, patrol, more);
         self.receiving.keep(waiter);
         // The last patrol may have brought a message back.
@@ -306,11 +322,15 @@ impl Core {
     fn repair(&self, blocker: Blocker) -> bool {
         match blocker.owner() {
             Some(owner) if self.is_dead(owner) => {
+                if let Some(store) = &self.store {
+                    store.pool.disown(&self.slots, blocker);
+                }
                 let repairs = self.slots.repair(blocker);
                 self.body().figures.count(repairs);
                 if repairs.is_any() {
                     self.told(1);
                     self.freed(1);
+                    self.finished();
                 }
                 true
             }
@@ -322,8 +342,9 @@ impl Core {
     pub(super) fn look_for_the_dead(&self) -> bool {
         self.looked.store(clock::tick(), Ordering::Relaxed);
         let segment = &*self.segment;
+        let Ok(me) = segment.me() else { return false };
         let found =
-            segment.for_each_dead(|index| layout::clean(segment, index, |owner| segment.is_dead(owner)));
+            segment.for_each_dead(|index| layout::clean(segment, me, index, |owner| segment.is_dead(owner)));
         self.body().figures.deaths.fetch_add(found as u64, Ordering::Relaxed);
         found > 0
     }
@@ -332,6 +353,91 @@ impl Core {
     /// millions of times a second.
     fn look_for_the_dead_now_and_then(&self) -> bool {
         self.looked.load(Ordering::Relaxed) != clock::tick() && self.look_for_the_dead()
+    }
+
+    /// Tells those who wait for the last task that there may be none any more.
+    #[inline(always)]
+    pub(super) fn finished(&self) {
+        if !mutated!("channel.wake_finished") {
+            self.body().finished.wake(ALL, self.barrier);
+        }
+    }
+
+    /// Whether tasks may have come back.
+    #[inline(always)]
+    pub(super) fn may_have_returned(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.pool.may_have_orphans())
+    }
+
+    /// Wakes senders for a chunk.
+    #[inline(always)]
+    pub(super) fn made_room(&self) {
+        if !mutated!("channel.wake_room") {
+            self.body().room.wake(ALL, self.barrier);
+        }
+    }
+
+    /// Reserves by `attempt`, waiting for a chunk until `deadline`; without one it does not wait.
+    pub(super) fn reserve_slowly<R>(
+        &self,
+        deadline: Option<Deadline>,
+        mut attempt: impl FnMut() -> Option<Result<R, SendError>>,
+    ) -> Result<R, SendError> {
+        let mut try_once = || match attempt() {
+            None if !self.is_open() => Some(Err(SendError::Closed)),
+            tried => tried,
+        };
+        let Some(deadline) = deadline else {
+            self.look_for_the_dead_now_and_then();
+            return try_once().unwrap_or(Err(SendError::Full));
+        };
+        let patrol = || {
+            self.look_for_the_dead();
+            None
+        };
+        let mut waiter = self.sending.get(self.wait);
+        // Whoever frees a chunk wakes all.
+        let outcome = waiter.wait(&self.body().room, self.barrier, deadline, &mut try_once, patrol, || false);
+        self.sending.keep(waiter);
+        outcome.ok().or_else(try_once).unwrap_or(Err(SendError::Timeout))
+    }
+
+    /// Waits at `finished` until `attempt` gives a result, or the deadline passes.
+    pub(super) fn wait_for_the_end<R>(
+        &self,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        let patrol = || {
+            self.look_for_the_dead();
+            None
+        };
+        let mut waiter = Waiter::new(self.wait);
+        let finished = &self.body().finished;
+        let outcome =
+            waiter.wait_a_bit_then_sleep(finished, self.barrier, deadline, &mut attempt, patrol, || false);
+        outcome.ok().or_else(attempt)
+    }
+
+    /// Whether a receiver would find something: in the ring, or a task that came back.
+    pub(super) fn holds_any(&self) -> bool {
+        self.slots.holds_any() || self.may_have_returned() && self.count_of(State::Orphan) > 0
+    }
+
+    /// How many messages receivers would find.
+    pub(super) fn len(&self) -> usize {
+        let returned = if self.may_have_returned() { self.count_of(State::Orphan) } else { 0 };
+        self.slots.len() as usize + returned
+    }
+
+    /// How many messages are in the ring, in the hands of workers, or on their way back.
+    pub(super) fn unfinished(&self) -> usize {
+        self.len() + self.count_of(State::Task)
+    }
+
+    fn count_of(&self, state: State) -> usize {
+        let words = self.store.iter().flat_map(|store| store.pool.words());
+        words.filter(|(_, word)| word.state() == Some(state)).count()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -357,8 +463,7 @@ impl Core {
             clock::pause(UNREACHED);
         }
         body.header.closing.finish();
-        body.items.wake(ALL, self.barrier);
-        body.space.wake(ALL, self.barrier);
+        layout::wake_everybody(body, self.barrier);
     }
 }
 

@@ -1,12 +1,19 @@
 //! A queue as it lies in its segment.
 //!
 //! ```text
-//! body   Body    the ring's header, where senders and receivers wait, figures for onlookers
+//! body   Body    the headers of ring and pool, where everybody waits, figures for onlookers
 //! data   slots   capacity of them
+//!        pool    page-aligned, if there is one: what is too large for a slot, or is held on to
+//! tail   extents of the pool
 //! ```
+//!
+//! A queue of plain values has them in its slots, and no pool. One of bytes or of tasks has slots of one line, and
+//! the pool that its [`Demand`] asks for, which stands in the segment's header.
 
 use crate::error::{Error, Kind};
-use crate::ring::mpmc::{Geometry, Header, MAX_CAPACITY, Repairs, Slots};
+use crate::options::Settings;
+use crate::pool::{self, Demand, Layout, Pool, Swept};
+use crate::ring::mpmc::{Geometry, Header, MAX_CAPACITY, Repairs, Slots, State};
 use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use crate::sync::{AtomicU64, Ordering};
@@ -27,6 +34,11 @@ pub(crate) struct Body {
     /// Senders wait here; receivers wake.
     pub(crate) space: CachePadded<EventCount>,
     pub(crate) figures: CachePadded<Figures>,
+    pub(crate) pool: pool::Header,
+    /// Senders wait here for a chunk; whoever frees one wakes all: a larger one does not help everybody.
+    pub(crate) room: CachePadded<EventCount>,
+    /// Whoever waits for all tasks to be done waits here.
+    pub(crate) finished: CachePadded<EventCount>,
 }
 
 /// What repairs have done since the queue was made. Figures for onlookers: a repairer that dies may leave its own out.
@@ -66,10 +78,22 @@ impl Figures {
         self.redelivered.fetch_add(repairs.redelivered, Ordering::Relaxed);
         self.given_up.fetch_add(repairs.given_up, Ordering::Relaxed);
     }
+
+    pub(super) fn count_swept(&self, swept: Swept) {
+        self.redelivered.fetch_add(swept.orphaned, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_given_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_redelivered(&self) {
+        self.redelivered.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 pub(super) fn body(segment: &Segment) -> &Body {
-    // SAFETY: only segments of the kind Queue come here, which are planned with this body, made of atomics.
+    // SAFETY: only segments of the queues' kinds come here, which are planned with this body, made of atomics.
     unsafe { segment.body_as::<Body>() }
 }
 
@@ -100,19 +124,106 @@ fn stride_of((size, align): (u64, u64)) -> Option<usize> {
     ok.then(|| (16_u64.next_multiple_of(align) + size).next_multiple_of(64) as usize)
 }
 
-/// Checks that a segment of the kind Queue has a geometry we would have given it.
+/// The bytes that a slot of one line holds besides its stamp.
+pub(super) const INLINE: usize = 48;
+
+/// The stride of the slots beside a pool.
+const LINE: usize = 64;
+
+/// Messages of up to so many bytes have a chunk waiting for each of them, unless asked otherwise.
+const USUAL: u64 = 256;
+
+/// Larger messages than this lie in extents.
+const LARGEST: u64 = 64 << 10;
+
+/// The bytes that all extents may take together, unless asked otherwise. They cost nothing before they are used.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// How many messages may be held, beside those in the queue, unless asked otherwise: one for each process there can be.
+const MAX_HELD: u64 = 254;
+
+/// What is asked of the pool of a queue of bytes.
+pub(super) fn demand_for_bytes(settings: &Settings) -> Demand {
+    let usual = settings.message_size.unwrap_or(USUAL);
+    Demand {
+        messages: capacity_of(settings),
+        max_held: settings.max_held.unwrap_or(MAX_HELD),
+        usual,
+        largest: LARGEST.max(usual),
+        max_bytes: settings.max_bytes.unwrap_or(MAX_BYTES),
+    }
+}
+
+/// What is asked of the pool of a queue of tasks of `size` bytes each.
+pub(super) fn demand_for_values(settings: &Settings, size: u64) -> Demand {
+    let max_held = settings.max_held.unwrap_or(MAX_HELD);
+    Demand { messages: capacity_of(settings), max_held, usual: size, largest: size, max_bytes: 0 }
+}
+
+fn capacity_of(settings: &Settings) -> u64 {
+    settings.capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as u64)
+}
+
+/// A queue with a pool.
+pub(super) fn plan_pooled(kind: Kind, element: (u64, u64), demand: Demand) -> Result<Plan, Error> {
+    let asked = demand.messages;
+    let impossible = Error::BadCapacity { asked, min: 1, max: MAX_CAPACITY.saturating_sub(demand.max_held) };
+    let Some(slots) = Geometry::new(asked, LINE) else { return Err(impossible) };
+    let Some(pool) = Layout::of(demand) else { return Err(impossible) };
+    let data_len = slots.bytes().next_multiple_of(PAGE).checked_add(pool.len()).ok_or(impossible)?;
+    Ok(Plan {
+        kind,
+        element,
+        capacity: asked,
+        variant: 0,
+        body_len: size_of::<Body>() as u64,
+        data_len,
+        areas: 1,
+        tail_len: pool.tail_len(),
+        params: demand.params(),
+    })
+}
+
+const PAGE: u64 = 4096;
+
+/// Checks that a segment of a queue's kind has a geometry we would have given it.
 pub(crate) fn check_geometry(found: &layout::Geometry) -> Result<Geometry, Error> {
     let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
-    let stride = stride_of(found.element).ok_or_else(|| bad("element size", found.element.0, 1 << 40))?;
+    let pool = check_pool(found)?;
+    let stride = match pool {
+        Some(_) => LINE,
+        None => stride_of(found.element).ok_or_else(|| bad("element size", found.element.0, 1 << 40))?,
+    };
     let geometry =
         Geometry::new(found.capacity, stride).ok_or_else(|| bad("capacity", found.capacity, MAX_CAPACITY))?;
-    if found.areas != 1 || (found.data_len as u64) < geometry.bytes() {
-        return Err(bad("data length", (found.data_len * found.areas) as u64, geometry.bytes()));
+    let needed = geometry.bytes().next_multiple_of(PAGE) + pool.map_or(0, |pool| pool.len());
+    if found.areas != 1 || (found.data_len as u64) != needed {
+        return Err(bad("data length", (found.data_len * found.areas) as u64, needed));
     }
     Ok(geometry)
 }
 
-/// The slots in a segment of the kind Queue.
+/// How the pool of a queue lies, if its kind has one.
+pub(crate) fn check_pool(found: &layout::Geometry) -> Result<Option<Layout>, Error> {
+    if found.kind == Kind::Queue {
+        return Ok(None);
+    }
+    let bad = |field, found, expected| Error::BadGeometry { field, found, expected };
+    let demand = Demand::of_params(found.capacity, found.params);
+    let pool = Layout::of(demand).ok_or_else(|| bad("pool", demand.usual, MAX_CAPACITY))?;
+    if found.tail_len as u64 != pool.tail_len() {
+        return Err(bad("tail length", found.tail_len as u64, pool.tail_len()));
+    }
+    if found.kind == Kind::JoinableQueue && found.element != BYTES && found.element.0 > demand.usual {
+        return Err(bad("element size", found.element.0, demand.usual));
+    }
+    Ok(Some(pool))
+}
+
+/// The element of queues of bytes: no plain value has it.
+pub(super) const BYTES: (u64, u64) = (1, 8);
+
+/// The slots in a segment of a queue's kind.
 pub(super) fn slots_in(segment: &Segment) -> Result<Slots, Error> {
     let geometry = check_geometry(segment.geometry())?;
     let header = NonNull::from(&body(segment).header);
@@ -121,22 +232,48 @@ pub(super) fn slots_in(segment: &Segment) -> Result<Slots, Error> {
     Ok(unsafe { Slots::new(header, segment.data(0), geometry) })
 }
 
+/// The pool in a segment of a queue's kind, if it has one.
+pub(super) fn pool_in(segment: &Segment) -> Result<Option<Pool>, Error> {
+    let slots = check_geometry(segment.geometry())?;
+    let Some(layout) = check_pool(segment.geometry())? else { return Ok(None) };
+    let header = NonNull::from(&body(segment).pool);
+    // SAFETY: the area holds the slots and then the pool, as was just checked.
+    let area = unsafe { segment.data(0).add(slots.bytes().next_multiple_of(PAGE) as usize) };
+    // SAFETY: header, area and tail lie in the mapping, the latter as long as the layout says, as was just checked; they
+    // are mapped as long as the segment, which whoever uses the pool holds.
+    Ok(Some(unsafe { Pool::new(header, area, segment.tail(), layout) }))
+}
+
 /// Ends what a dead participant began. Its index is held by the caller, who has made no claim yet, or by nobody; then
-/// `is_dead` asks once more, after each word was read.
-pub(super) fn clean(segment: &Segment, index: u16, is_dead: impl Fn(u16) -> bool) {
+/// `is_dead` asks once more, after each word was read. `me` is who does it: in the first case, that index itself.
+pub(super) fn clean(segment: &Segment, me: u16, index: u16, is_dead: impl Fn(u16) -> bool) {
     let body = body(segment);
-    let Ok(slots) = slots_in(segment) else { return };
-    let repairs = slots.sweep(|owner| owner == index && is_dead(owner));
+    let (Ok(slots), Ok(pool)) = (slots_in(segment), pool_in(segment)) else { return };
+    let dead = |owner| owner == index && is_dead(owner);
+    if let Some(pool) = &pool {
+        slots.each_held(|blocker| {
+            if blocker.word.state() == State::Reading && dead(blocker.word.owner()) {
+                pool.disown(&slots, blocker);
+            }
+        });
+    }
+    let repairs = slots.sweep(dead);
+    let swept = pool.map_or(Swept::default(), |pool| pool.sweep(me, &slots, dead));
     body.figures.count(repairs);
-    if repairs.is_any() {
-        let barrier = Barrier::of_this_process();
-        // A message may have come back, and a slot become free, for whoever waits first.
-        body.items.wake(ALL, barrier);
-        body.space.wake(ALL, barrier);
+    body.figures.count_swept(swept);
+    if repairs.is_any() || swept.is_any() {
+        wake_everybody(body, Barrier::of_this_process());
     }
 }
 
-pub(super) const SWEEP: Sweep = |segment, index| clean(segment, index, |_| true);
+/// A message may have come back, a slot or a chunk be free, the last task be done: for whoever waits first.
+pub(super) fn wake_everybody(body: &Body, barrier: Barrier) {
+    for condition in [&body.items, &body.space, &body.room, &body.finished] {
+        condition.wake(ALL, barrier);
+    }
+}
+
+pub(super) const SWEEP: Sweep = |segment, index| clean(segment, index, index, |_| true);
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,37 @@
 //! Queues: any number of processes put, any number take, each message goes to exactly one of them.
 
 mod batch;
+mod bytes;
 mod core;
 mod iter;
+mod joinable;
 pub(crate) mod layout;
+mod loan;
+mod message;
+mod payload;
+mod policy;
+mod store;
 #[cfg(test)]
 mod tests;
 mod typed;
 
 pub use batch::Unsent;
 pub use iter::{Iter, TryIter};
+pub use joinable::{JoinError, JoinableQueue, Task};
+pub use loan::{Loan, Uncommitted};
+pub use message::Message;
+pub use payload::Payload;
 pub use typed::Received;
 
 use self::core::Core;
+use self::policy::Policy;
 use crate::error::Error;
-use crate::options::{Object, Settings};
+use crate::options::{Object, Options, Settings};
 use crate::segment::layout::Plan;
 use crate::segment::{Segment, Sweep};
 use crate::wait::Wait;
 use ::core::fmt;
 use ::core::marker::PhantomData;
-use bytemuck::Pod;
 use std::sync::Arc;
 
 /// A queue of messages between any number of processes: each is received by exactly one of them.
@@ -106,7 +117,7 @@ impl<M: ?Sized> Queue<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.core.slots.len() as usize
+        self.core.len()
     }
 
     /// Whether the queue was empty a moment ago: a [`try_recv`](Queue::try_recv) would have found nothing.
@@ -131,7 +142,7 @@ impl<M: ?Sized> Queue<M> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        !self.core.slots.holds_any()
+        !self.core.holds_any()
     }
 
     /// Whether the queue was full a moment ago: a [`try_send`](Queue::try_send) would have found no space.
@@ -172,27 +183,53 @@ impl<M: ?Sized> Queue<M> {
     }
 }
 
-super::endpoint::endpoint!([T: Pod], Queue<T>, "queue", "", "the number of messages it holds");
+super::endpoint::endpoint!([M: Payload + ?Sized], Queue<M>, "queue", "", "the number of messages it holds");
 
-impl<T: Pod> Object for Queue<T> {
+impl<M: Payload + ?Sized> Object for Queue<M> {
     const SWEEP: Sweep = layout::SWEEP;
 
     fn plan(settings: &Settings) -> Result<Plan, Error> {
-        layout::plan::<T>(settings.capacity)
+        M::plan(settings)
     }
 
     fn attach(segment: Arc<Segment>, settings: &Settings) -> Result<Self, Error> {
-        Ok(Queue { core: Arc::new(Core::new(segment, settings.wait)?), messages: PhantomData })
+        Queue::over(segment, settings.wait, Policy::REDELIVER)
     }
 }
 
-impl<T: Pod> Queue<T> {
+impl Options<Queue<[u8]>> {
+    /// The usual size of a message in bytes (256): there is memory from the beginning for as many of them as the queue
+    /// [holds](Self::capacity) and receivers [hold on to](Self::max_held). Larger ones share other memory.
+    pub fn message_size(mut self, bytes: usize) -> Self {
+        self.settings.message_size = Some(bytes as u64);
+        self
+    }
+
+    /// How many messages receivers may hold on to, and senders be writing, without taking memory from those in the queue
+    /// (254).
+    pub fn max_held(mut self, messages: usize) -> Self {
+        self.settings.max_held = Some(messages as u64);
+        self
+    }
+
+    /// How many bytes messages of more than 64 KiB may take together (1 GiB), and how long a message can be. They take
+    /// nothing before they are sent.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.settings.max_bytes = Some(bytes);
+        self
+    }
+}
+
+impl<M: ?Sized> Queue<M> {
+    fn over(segment: Arc<Segment>, wait: Wait, policy: Policy) -> Result<Self, Error> {
+        Ok(Queue { core: Arc::new(Core::new(segment, wait, policy)?), messages: PhantomData })
+    }
+
     /// Another handle to the same queue with another way of waiting.
     ///
     /// # Errors
     /// In a forked child, if it cannot become a participant of its own.
     pub fn with_wait(&self, wait: Wait) -> Result<Self, Error> {
-        let core = Core::new(Arc::clone(&self.core.segment), wait)?;
-        Ok(Queue { core: Arc::new(core), messages: PhantomData })
+        Queue::over(Arc::clone(&self.core.segment), wait, self.core.policy.clone())
     }
 }

@@ -1,5 +1,8 @@
+mod bytes;
+
 use super::*;
 use crate::{Deadline, RecvError, SendError};
+use bytemuck::Pod;
 use std::collections::HashSet;
 use std::time::Duration;
 

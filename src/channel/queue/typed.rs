@@ -1,6 +1,7 @@
 //! Queues of plain values, which lie in the slots themselves.
 
 use super::Queue;
+use super::core::Core;
 use crate::channel::{RecvError, SendError};
 use crate::ring::mpmc::{PopError, Popped, PushError, Ring};
 use crate::wait::Deadline;
@@ -19,6 +20,13 @@ pub struct Received<T> {
     pub deliveries: u8,
 }
 
+/// Puts a value among the dead letters, if there is space.
+pub(super) fn post<T: Pod>(letters: &Core, value: T) -> bool {
+    // SAFETY: dead letters are a queue of the same type as what they are the letters of.
+    let ring = unsafe { Ring::<T>::over(letters.slots) };
+    letters.try_send(|me| ring.push(me, value, letters.barrier)).is_ok()
+}
+
 impl<T: Pod> Queue<T> {
     pub(super) fn ring(&self) -> Ring<T> {
         // SAFETY: the segment's header, checked when it was opened, says that its elements are of this size and
@@ -34,8 +42,16 @@ impl<T: Pod> Queue<T> {
 
     #[inline]
     pub(super) fn pop(&self) -> impl FnMut(u16) -> Result<Popped<T>, PopError> + '_ {
-        let ring = self.ring();
-        move |me| ring.pop(me, |owner| self.core.is_dead(owner))
+        let (ring, core) = (self.ring(), &*self.core);
+        move |me| loop {
+            let given_up = |value: &T, deliveries| {
+                core.policy.gives_up(deliveries, core.body(), |letters| post(letters, *value))
+            };
+            if let Some(popped) = ring.pop_unless(me, |owner| core.is_dead(owner), given_up)? {
+                return Ok(popped);
+            }
+            core.freed(1);
+        }
     }
 
     /// Sends a message, waiting for space as long as it takes.

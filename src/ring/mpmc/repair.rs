@@ -127,16 +127,25 @@ impl Slots {
         }
     }
 
+    /// Every slot that somebody holds in mid-operation.
+    pub(crate) fn each_held(&self, mut see: impl FnMut(Blocker)) {
+        for index in 0..self.geometry().capacity() {
+            let word = self.word(index);
+            if word.is_held() {
+                see(Blocker { index, word });
+            }
+        }
+    }
+
     /// Repairs every slot whose owner is dead.
     #[cold]
     pub(crate) fn sweep(&self, mut is_dead: impl FnMut(u16) -> bool) -> Repairs {
         let mut done = Repairs::default();
-        for index in 0..self.geometry().capacity() {
-            let word = self.word(index);
-            if word.is_held() && is_dead(word.owner()) {
-                done.add(self.repair(Blocker { index, word }));
+        self.each_held(|blocker| {
+            if is_dead(blocker.word.owner()) {
+                done.add(self.repair(blocker));
             }
-        }
+        });
         done
     }
 

@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 use super::word::{Position, State, Word, laps_ahead};
 use super::{Blocker, Geometry, Header, PopError, PushError};
 use crate::error::Corrupt;
-use crate::sync::{AtomicU64, Ordering, order, store_beside_cas};
+use crate::sync::{AtomicU64, Ordering, mutated, order, store_beside_cas};
+use crate::wait::Barrier;
 
 /// What stands at the start of each slot, whatever its content.
 #[derive(Debug)]
@@ -80,6 +81,13 @@ impl Slots {
         unsafe { self.at(index).cast::<Stamp>().as_ref() }
     }
 
+    /// Where the content of a slot begins that was claimed, if nothing says that it begins later.
+    #[inline(always)]
+    pub(crate) fn content(&self, claim: Claim) -> NonNull<u8> {
+        // SAFETY: a stride is larger than a stamp.
+        unsafe { self.at(claim.position.index).add(size_of::<Stamp>()) }
+    }
+
     /// The word of a slot, as it is now.
     #[inline(always)]
     pub(super) fn word(&self, index: u32) -> Word {
@@ -107,6 +115,23 @@ impl Slots {
             return Ok(claim);
         }
         self.claim_after_all(me, Some(at))
+    }
+
+    /// Claims the next free slot, unless the queue is closed.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim); [`PushError::Closed`].
+    #[inline(always)]
+    pub(crate) fn claim_open(&self, me: u16, barrier: Barrier) -> Result<Claim, PushError> {
+        let too_early = mutated!("mpmc.look_before_claim") && self.header().closing.is_open();
+        let claim = self.claim(me)?;
+        // Pairs with the heavy barrier of whoever closes: either we see that, or it sees our claim.
+        barrier.before_wake();
+        if !too_early && !self.header().closing.is_open() {
+            self.give_back(claim);
+            return Err(PushError::Closed);
+        }
+        Ok(claim)
     }
 
     /// FREE → WRITING, from exactly `seen`.

@@ -292,7 +292,7 @@ fn close_sockets() {
 impl Child {
     /// Waits for the end and insists that it was a good one.
     #[track_caller]
-    fn join(mut self) {
+    pub(crate) fn join(mut self) {
         assert_eq!(self.reap(), 0, "the child failed; it said why above");
     }
 

@@ -1,0 +1,167 @@
+//! A message that is being worked on.
+
+use super::super::core::Core;
+use super::super::payload::Payload;
+use crate::channel::RecvError;
+use crate::error::Corrupt;
+use crate::pool;
+use crate::wait::Deadline;
+use core::fmt;
+use core::ops::Deref;
+use std::sync::Arc;
+
+/// A message that is being worked on; see [`JoinableQueue::recv`](crate::JoinableQueue::recv).
+///
+/// [`done`](Self::done) ends it, once and for all. Dropped without that, or when this process dies, it goes back and is
+/// received by another, with [`deliveries`](Self::deliveries) one higher. One that is
+/// [forgotten](core::mem::forget) comes back when this process ends. In a process forked meanwhile it does nothing, and
+/// is empty if it was lent out in place.
+#[must_use = "a task that is dropped goes back; call `done` when the work is done"]
+pub struct Task<'q, M: Payload + ?Sized> {
+    holder: Holder<'q>,
+    task: Option<pool::Task>,
+    /// The message, or the part of it that is not lent out in place.
+    copy: M::Copy,
+    generation: u64,
+    id: u64,
+    deliveries: u8,
+}
+
+enum Holder<'q> {
+    Borrowed(&'q Arc<Core>),
+    Owned(Arc<Core>),
+}
+
+impl<'q, M: Payload + ?Sized> Task<'q, M> {
+    #[inline(always)]
+    pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
+        let generation = core.segment.generation().current();
+        loop {
+            let task = core.recv_when(deadline, |me| core.pop_task(me))?;
+            let copy = match M::copy_of(core, &task) {
+                Ok(copy) => copy,
+                Err(corrupt) => {
+                    // One false message blocks nobody.
+                    let _ = core.end_task(task);
+                    return Err(RecvError::Corrupt(corrupt));
+                }
+            };
+            let id = task.position().number(core.slots.geometry().capacity());
+            let deliveries = task.deliveries();
+            let holder = Holder::Borrowed(core);
+            let mut task = Task { holder, task: Some(task), copy, generation, id, deliveries };
+            if !core.policy.gives_up(deliveries, core.body(), |letters| M::post(letters, &task)) {
+                return Ok(task);
+            }
+            let _ = task.end();
+        }
+    }
+
+    /// The number of the message in the queue, counted in the order of sending. The same at each delivery.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How many others had it before: they died with it, or gave it back. Counted up to 63.
+    pub fn deliveries(&self) -> u8 {
+        self.deliveries
+    }
+
+    /// Says that the work is done: nobody gets this message any more. What was done before, above all what was sent, is
+    /// seen by whoever [joins](crate::JoinableQueue::join) afterwards.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if a peer took the task from us against the rules.
+    #[inline]
+    pub fn done(mut self) -> Result<(), Corrupt> {
+        self.end()
+    }
+
+    #[inline(always)]
+    fn end(&mut self) -> Result<(), Corrupt> {
+        match self.task.take() {
+            Some(task) if self.is_ours() => self.core().end_task(task),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same task apart from the handle it came through, which may be dropped before it.
+    pub fn detach(mut self) -> Task<'static, M> {
+        Task {
+            holder: Holder::Owned(Arc::clone(self.core())),
+            task: self.task.take(),
+            copy: M::move_copy(&mut self.copy),
+            generation: self.generation,
+            id: self.id,
+            deliveries: self.deliveries,
+        }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        match &self.holder {
+            Holder::Borrowed(core) => core,
+            Holder::Owned(core) => core,
+        }
+    }
+
+    #[inline(always)]
+    fn is_ours(&self) -> bool {
+        self.core().segment.generation().is(self.generation)
+    }
+}
+
+impl<M: Payload + ?Sized> Deref for Task<'_, M> {
+    type Target = M;
+
+    #[inline]
+    fn deref(&self) -> &M {
+        let task = self.task.as_ref().filter(|_| self.is_ours());
+        // SAFETY: while this guard has the task, and in the process it belongs to, the chunk's word names us.
+        unsafe { M::view(&self.copy, self.core(), task) }
+    }
+}
+
+impl<M: Payload + ?Sized> Drop for Task<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take()
+            && self.is_ours()
+        {
+            self.core().give_back(task);
+        }
+    }
+}
+
+impl<M: Payload + fmt::Debug + ?Sized> fmt::Debug for Task<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Task { id, deliveries, .. } = self;
+        f.debug_struct("Task")
+            .field("id", id)
+            .field("deliveries", deliveries)
+            .field("message", &&**self)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Ends a task of this process.
+    #[inline(always)]
+    fn end_task(&self, task: pool::Task) -> Result<(), Corrupt> {
+        let ended = self.store().pool.done(task);
+        self.made_room();
+        self.finished();
+        ended
+    }
+
+    /// Gives a task of this process back.
+    #[cold]
+    fn give_back(&self, task: pool::Task) {
+        let Ok(me) = self.me() else { return };
+        // If a peer took it from us against the rules, it is not ours to give back.
+        if self.store().pool.give_back(task, me).is_ok() {
+            self.body().figures.count_redelivered();
+            self.told(1);
+            self.finished();
+        }
+    }
+}

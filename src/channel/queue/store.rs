@@ -1,0 +1,347 @@
+//! The way of bytes through a queue: small ones in the slot, others in a chunk of the pool.
+
+use super::core::Core;
+use super::layout::INLINE;
+use crate::channel::{RecvError, SendError};
+use crate::error::{Corrupt, Kind};
+use crate::pool::{Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
+use crate::ring::copy;
+use crate::ring::mpmc::{Claim, PopError, PushError};
+use crate::segment::Segment;
+use crate::sync::Ordering;
+use crate::wait::Deadline;
+use core::mem::MaybeUninit;
+
+/// The pool as one handle uses it.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) pool: Pool,
+    finder: Finder,
+    /// Whether views of the pool may be lent out.
+    pub(super) is_trusting: bool,
+    /// Whether small messages need a chunk too, because receivers hold on to them as tasks.
+    holds_tasks: bool,
+}
+
+/// A small message, copied out of its slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Small {
+    len: u8,
+    bytes: [u8; INLINE],
+}
+
+impl Small {
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// A message that was received for good.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) content: Content,
+    pub(super) id: u64,
+    pub(super) deliveries: u8,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Small(Small),
+    Chunk(Kept),
+}
+
+impl Store {
+    pub(super) fn new(pool: Pool, segment: &Segment) -> Self {
+        let holds_tasks = segment.geometry().kind == Kind::JoinableQueue;
+        Store { pool, finder: Finder::new(), is_trusting: segment.is_trusted(), holds_tasks }
+    }
+
+    /// Whether a message of that length lies in its slot.
+    #[inline(always)]
+    pub(super) fn is_small(&self, len: usize) -> bool {
+        len <= INLINE && !self.holds_tasks
+    }
+}
+
+/// Sending.
+impl Core {
+    /// Sends a copy of `message`, waiting until `deadline`; without one it does not wait.
+    #[inline]
+    pub(super) fn send_bytes(&self, message: &[u8], deadline: Option<Deadline>) -> Result<(), SendError> {
+        let store = self.store();
+        if store.is_small(message.len()) {
+            return self.send_when(deadline, |me| self.push_small(me, message));
+        }
+        // A long copy in vain is worth a look.
+        if deadline.is_none() && message.len() > LONG {
+            self.try_send(|_| self.slots.look_for_space())?;
+        }
+        let mut loan = Some(self.reserve(message.len() as u64, deadline)?);
+        if let Some(loan) = &loan {
+            store.pool.copy_in(loan, 0, message);
+        }
+        let sent = self.send_loan(&mut loan, message.len() as u64, deadline);
+        if let Some(loan) = loan {
+            self.give_up(loan);
+        }
+        sent
+    }
+
+    #[inline(always)]
+    fn send_when<R>(
+        &self,
+        deadline: Option<Deadline>,
+        attempt: impl FnMut(u16) -> Result<R, PushError>,
+    ) -> Result<R, SendError> {
+        match deadline {
+            None => self.try_send(attempt),
+            Some(deadline) => self.send(deadline, attempt),
+        }
+    }
+
+    #[inline(always)]
+    fn push_small(&self, me: u16, message: &[u8]) -> Result<(), PushError> {
+        let claim = self.slots.claim_open(me, self.barrier)?;
+        // Relaxed: the commit orders it.
+        self.slots
+            .stamp(claim.position.index)
+            .tag
+            .store(Tag::inline(message.len() as u64).0, Ordering::Relaxed);
+        let to = self.slots.content(claim);
+        // SAFETY: `is_small`, so it fits the slot, which is ours: its word names us. The message is private memory.
+        unsafe { copy::contended(message.as_ptr(), to.as_ptr(), message.len().min(INLINE)) };
+        self.slots.commit(claim);
+        Ok(())
+    }
+
+    /// Takes a chunk for `len` bytes.
+    #[inline]
+    pub(super) fn reserve(&self, len: u64, deadline: Option<Deadline>) -> Result<Loan, SendError> {
+        let me = self.me().map_err(SendError::Attach)?;
+        let store = self.store();
+        match store.pool.reserve(me, len, &store.finder, &*self.segment) {
+            Ok(loan) => Ok(loan),
+            Err(why) => self.reserve_late(me, len, why, deadline),
+        }
+    }
+
+    #[cold]
+    fn reserve_late(
+        &self,
+        me: u16,
+        len: u64,
+        why: ReserveError,
+        deadline: Option<Deadline>,
+    ) -> Result<Loan, SendError> {
+        let store = self.store();
+        if let Some(error) = refused(why) {
+            return Err(error);
+        }
+        self.reserve_slowly(deadline, || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
+            Ok(loan) => Some(Ok(loan)),
+            Err(why) => refused(why).map(Err),
+        })
+    }
+
+    /// Sends a loan of which `len` bytes are filled; takes it out of its place if that succeeds.
+    #[inline(always)]
+    pub(super) fn send_loan(
+        &self,
+        loan: &mut Option<Loan>,
+        len: u64,
+        deadline: Option<Deadline>,
+    ) -> Result<(), SendError> {
+        let pool = &self.store().pool;
+        self.send_when(deadline, |me| {
+            let claim = self.slots.claim_open(me, self.barrier)?;
+            match loan.take() {
+                Some(loan) => pool.send(&self.slots, claim, loan, len),
+                None => self.slots.give_back(claim),
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives a loan back unsent.
+    pub(super) fn give_up(&self, loan: Loan) {
+        self.store().pool.give_up(loan);
+        self.made_room();
+    }
+}
+
+/// From so many bytes on a copy is worth a look beforehand.
+const LONG: usize = 4096;
+
+/// What no waiting helps against.
+fn refused(why: ReserveError) -> Option<SendError> {
+    match why {
+        ReserveError::Full => None,
+        ReserveError::TooLarge { len, max } => Some(SendError::TooLarge { len, max }),
+        ReserveError::NoSpace { needed } => Some(SendError::NoSpace { needed }),
+        ReserveError::Refused { errno } => Some(SendError::Os(std::io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// Receiving.
+impl Core {
+    /// Receives by `attempt`, waiting until `deadline`; without one it does not wait.
+    #[inline(always)]
+    pub(super) fn recv_when<R>(
+        &self,
+        deadline: Option<Deadline>,
+        attempt: impl FnMut(u16) -> Result<R, PopError>,
+    ) -> Result<R, RecvError> {
+        match deadline {
+            None => self.try_recv(attempt),
+            Some(deadline) => self.recv(deadline, attempt),
+        }
+    }
+
+    /// Takes the slot of the next message.
+    #[inline(always)]
+    fn take_slot(&self, me: u16) -> Result<Claim, PopError> {
+        match self.slots.take_orphan(me, |owner| self.is_dead(owner)) {
+            Some(claim) => Ok(claim),
+            None => self.slots.take_next(me),
+        }
+    }
+
+    /// Takes one message out for good.
+    #[inline(always)]
+    pub(super) fn pop_parcel(&self, me: u16) -> Result<Parcel, PopError> {
+        let claim = self.take_slot(me)?;
+        let pool = &self.store().pool;
+        let (id, deliveries) =
+            (claim.position.number(self.slots.geometry().capacity()), claim.word.deliveries());
+        let tag = pool.tag(&self.slots, claim);
+        let content = if tag.is_inline() {
+            self.read_small(claim, tag).map(Content::Small)
+        } else {
+            pool.receive_kept(&self.slots, claim, me).map(Content::Chunk)
+        };
+        let parcel = match content {
+            Ok(content) => Parcel { content, id, deliveries },
+            Err(why) => return Err(self.passed_over(why)),
+        };
+        if self.policy.gives_up(deliveries, self.body(), |letters| self.post(letters, &parcel)) {
+            return self.pop_after(parcel, me);
+        }
+        Ok(parcel)
+    }
+
+    /// Puts a copy of a message among the dead letters, if there is space.
+    fn post(&self, letters: &Core, parcel: &Parcel) -> bool {
+        let mut copy = Vec::new();
+        let bytes = match &parcel.content {
+            Content::Small(small) => small.bytes(),
+            Content::Chunk(kept) => {
+                self.copy(kept.len(), &mut copy, |out| self.store().pool.copy_kept(kept, 0, out));
+                &copy
+            }
+        };
+        letters.send_bytes(bytes, None).is_ok()
+    }
+
+    /// The message after one that was given up.
+    #[cold]
+    fn pop_after(&self, given_up: Parcel, me: u16) -> Result<Parcel, PopError> {
+        if let Content::Chunk(kept) = given_up.content {
+            self.free(kept);
+        }
+        self.freed(1);
+        self.pop_parcel(me)
+    }
+
+    /// Takes one message out to work on it: one that came back before one that is new.
+    #[inline(always)]
+    pub(super) fn pop_task(&self, me: u16) -> Result<Task, PopError> {
+        let pool = &self.store().pool;
+        if let Some(task) = pool.take_orphan(me).map_err(|why| self.passed_over(why))? {
+            return Ok(task);
+        }
+        let claim = self.take_slot(me)?;
+        pool.receive_task(&self.slots, claim, me).map_err(|why| self.passed_over(why))
+    }
+
+    /// A false message was taken out of its slot, which is free for the next one.
+    #[cold]
+    fn passed_over(&self, why: Corrupt) -> PopError {
+        self.freed(1);
+        self.made_room();
+        self.finished();
+        PopError::Corrupt(why)
+    }
+
+    /// Copies a small message out of a slot that was taken, and frees the slot.
+    #[inline(always)]
+    fn read_small(&self, claim: Claim, tag: Tag) -> Result<Small, Corrupt> {
+        let len = tag.len();
+        let mut small = Small { len: len as u8, bytes: [0; INLINE] };
+        if len > INLINE as u64 {
+            self.slots.free(claim);
+            return Err(Corrupt { field: "length of a small message", found: len, limit: INLINE as u64 });
+        }
+        let from = self.slots.content(claim);
+        // The whole of it: a copy of fixed length is a few moves.
+        // SAFETY: a slot has that many bytes, and is ours: its word names us. A process that breaks that rule makes the
+        // bytes wrong, no more.
+        unsafe { copy::contended(from.as_ptr(), small.bytes.as_mut_ptr(), INLINE) };
+        self.slots.free(claim);
+        Ok(small)
+    }
+}
+
+/// Copying and freeing.
+impl Core {
+    /// Receives a message into `buffer`, whose content it replaces.
+    #[inline]
+    pub(super) fn recv_bytes(
+        &self,
+        buffer: &mut Vec<u8>,
+        deadline: Option<Deadline>,
+    ) -> Result<usize, RecvError> {
+        let parcel = self.recv_when(deadline, |me| self.pop_parcel(me))?;
+        match parcel.content {
+            Content::Small(small) => {
+                buffer.clear();
+                buffer.extend_from_slice(small.bytes());
+            }
+            Content::Chunk(kept) => self.copy_and_free(kept, buffer),
+        }
+        Ok(buffer.len())
+    }
+
+    /// Replaces the content of `buffer` by that of a message, and frees its chunk.
+    pub(super) fn copy_and_free(&self, kept: Kept, buffer: &mut Vec<u8>) {
+        self.copy(kept.len(), buffer, |out| self.store().pool.copy_kept(&kept, 0, out));
+        self.free(kept);
+    }
+
+    /// Replaces the content of `buffer` by the `len` bytes that `copy_out` copies; it says how many there were.
+    pub(super) fn copy(
+        &self,
+        len: u64,
+        buffer: &mut Vec<u8>,
+        copy_out: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
+    ) {
+        buffer.clear();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        buffer.reserve(len);
+        let copied = copy_out(&mut buffer.spare_capacity_mut()[..len]);
+        // SAFETY: so many bytes of the spare capacity were initialised, as the pool promises of its copies.
+        unsafe { buffer.set_len(copied.min(len)) };
+    }
+
+    /// Frees a message that was received for good.
+    #[inline(always)]
+    pub(super) fn free(&self, kept: Kept) {
+        self.store().pool.free(kept);
+        self.made_room();
+    }
+
+    /// Gives the space of unused extents back.
+    pub(super) fn trim(&self) -> u64 {
+        self.me().map_or(0, |me| self.store().pool.trim(me, &*self.segment))
+    }
+}

@@ -7,10 +7,12 @@ use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use crate::pool::State;
 use crate::ring::mpmc::{Blocker, Phase, PopError, PushError, Slots};
+use crate::ring::pace::Lull;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::{ALL, Barrier, Deadline, Wait, Waiter};
+use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
 
 /// One attachment to a queue, shared by the clones of its handle.
@@ -21,9 +23,9 @@ pub(super) struct Core {
     pub(super) barrier: Barrier,
     pub(super) wait: Wait,
     pub(super) policy: Policy,
-    /// What the waits of senders and of receivers have taught.
-    sending: Learnt,
-    receiving: Learnt,
+    /// What the waits of senders and of receivers have taught. Apart, because the one is written where the other works.
+    sending: CachePadded<Learnt>,
+    receiving: CachePadded<Learnt>,
     /// When somebody last looked for the dead, in ticks of the coarse clock.
     looked: AtomicU64,
     /// For queues of bytes and of tasks.
@@ -32,11 +34,11 @@ pub(super) struct Core {
 
 /// How to wait, as learnt so far. Threads share it without waiting for each other: who finds it in use does without.
 #[derive(Debug)]
-struct Learnt(Mutex<Waiter>);
+struct Learnt(Mutex<Waiter>, Lull);
 
 impl Learnt {
-    fn new(wait: Wait) -> Self {
-        Learnt(Mutex::new(Waiter::new(wait)))
+    fn new(wait: Wait) -> CachePadded<Self> {
+        CachePadded::new(Learnt(Mutex::new(Waiter::new(wait)), Lull::default()))
     }
 
     /// Never blocks: a forked child may have inherited it locked.
@@ -88,6 +90,18 @@ impl Core {
     /// Whether the holder of `index` is gone, or its index has a new holder that has not cleaned up yet.
     pub(super) fn is_dead(&self, index: u16) -> bool {
         self.segment.is_dead(index) || self.segment.is_inherited(index)
+    }
+
+    /// For a sender that found no space: whether it has let receivers work for a moment, and should look again.
+    #[cold]
+    pub(super) fn pause_for_space(&self) -> bool {
+        self.slots.pause_for_space(&self.sending.1)
+    }
+
+    /// The same for a receiver that found no message.
+    #[cold]
+    pub(super) fn pause_for_messages(&self) -> bool {
+        self.slots.pause_for_messages(&self.receiving.1)
     }
 
     /// Sends by `attempt`, once.

@@ -77,6 +77,7 @@ impl Header {
     }
 
     /// Whether there may be messages behind the head.
+    #[inline(always)]
     pub(crate) fn has_orphans(&self) -> bool {
         self.orphans.is_set()
     }

@@ -1,6 +1,6 @@
 //! What all queues have in common: the segment, waiting, and cleaning up after the dead.
 
-use super::layout::{self, Body};
+use super::layout::{self, Body, Place};
 use super::policy::Policy;
 use super::store::Store;
 use crate::channel::{RecvError, SendError};
@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) segment: Arc<Segment>,
+    /// In the segment: found once, because every call needs it.
+    body: Place,
     pub(super) slots: Slots,
     pub(super) barrier: Barrier,
     pub(super) wait: Wait,
@@ -60,6 +62,7 @@ impl Core {
         Ok(Core {
             store,
             policy,
+            body: Place::of(layout::body(&segment)),
             segment,
             slots,
             barrier: Barrier::of_this_process(),
@@ -70,9 +73,10 @@ impl Core {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn body(&self) -> &Body {
-        layout::body(&self.segment)
+        // SAFETY: it lies in the segment, which this holds.
+        unsafe { self.body.get() }
     }
 
     /// The pool, in queues of bytes and of tasks.

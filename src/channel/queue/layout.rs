@@ -97,6 +97,29 @@ pub(super) fn body(segment: &Segment) -> &Body {
     unsafe { segment.body_as::<Body>() }
 }
 
+/// Where a [`Body`] lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(NonNull<Body>);
+
+// SAFETY: the address of what consists of atomics.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    pub(super) fn of(body: &Body) -> Self {
+        Place(NonNull::from(body))
+    }
+
+    /// # Safety
+    /// The segment it lies in is mapped for as long as what is returned is used.
+    #[inline(always)]
+    pub(super) unsafe fn get<'a>(self) -> &'a Body {
+        // SAFETY: it was a body when this was made, and is mapped, as the caller promises.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 pub(super) fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
     let (size, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
     let asked = capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as u64);

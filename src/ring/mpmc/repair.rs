@@ -58,6 +58,7 @@ impl Orphans {
     }
 
     /// Whether the flag is up.
+    #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
         self.read() & SET != 0
     }

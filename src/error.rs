@@ -288,12 +288,25 @@ pub struct Corrupt {
     pub found: u64,
     /// The largest value, or the only one, that would have been possible.
     pub limit: u64,
+    /// The number of the slot or chunk it stands in, where there are several.
+    pub place: Option<u64>,
+}
+
+impl Corrupt {
+    /// The same, in that slot or chunk.
+    pub(crate) fn at(self, place: impl Into<u64>) -> Self {
+        Corrupt { place: Some(place.into()), ..self }
+    }
 }
 
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Corrupt { field, found, limit } = self;
-        write!(f, "the shared memory is corrupt: {field} is {found}, the limit is {limit}")
+        let Corrupt { field, found, limit, place } = self;
+        write!(f, "the shared memory is corrupt: {field} ")?;
+        if let Some(place) = place {
+            write!(f, "{place} ")?;
+        }
+        write!(f, "is {found}, the limit is {limit}")
     }
 }
 

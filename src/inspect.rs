@@ -346,9 +346,14 @@ impl Span {
         let backwards = self.late.0.wrapping_sub(self.early.1);
         let ahead = self.early.0.wrapping_sub(self.late.1);
         if (backwards as i64) < 0 {
-            Some(Corrupt { field: "head", found: self.early.1, limit: self.late.0 })
+            Some(Corrupt { field: "head", found: self.early.1, limit: self.late.0, place: None })
         } else if (ahead as i64) > capacity as i64 {
-            Some(Corrupt { field: "tail", found: self.early.0, limit: self.late.1.wrapping_add(capacity) })
+            Some(Corrupt {
+                field: "tail",
+                found: self.early.0,
+                limit: self.late.1.wrapping_add(capacity),
+                place: None,
+            })
         } else {
             None
         }

@@ -69,6 +69,8 @@ pub enum SendError {
     Attach(Error),
     /// The operating system refused to reserve space.
     Os(std::io::Error),
+    /// The value cannot be encoded.
+    Encode(Box<dyn error::Error + Send + Sync>),
 }
 
 impl fmt::Display for SendError {
@@ -85,6 +87,7 @@ impl fmt::Display for SendError {
             SendError::Forked => f.write_str(FORKED),
             SendError::Corrupt(corrupt) => corrupt.fmt(f),
             SendError::Attach(error) => error.fmt(f),
+            SendError::Encode(error) => write!(f, "the value cannot be encoded: {error}"),
             SendError::Os(error) => write!(f, "cannot reserve space for the message: {error}"),
         }
     }
@@ -131,6 +134,8 @@ pub enum RecvError {
     Corrupt(Corrupt),
     /// A forked child could not become a participant of its own.
     Attach(Error),
+    /// The message is no encoded value of that type; it was dropped.
+    Decode(Box<dyn error::Error + Send + Sync>),
 }
 
 impl fmt::Display for RecvError {
@@ -147,6 +152,7 @@ impl fmt::Display for RecvError {
             RecvError::Forked => f.write_str(FORKED),
             RecvError::Corrupt(corrupt) => corrupt.fmt(f),
             RecvError::Attach(error) => error.fmt(f),
+            RecvError::Decode(error) => write!(f, "the message is no value of that type: {error}"),
         }
     }
 }

@@ -187,7 +187,7 @@ impl Role {
                 Err(now) => word = now,
             }
         }
-        Err(Error::Corrupt(Corrupt { field: "role", found: word, limit: DIED }))
+        Err(Error::Corrupt(Corrupt { field: "role", found: word, limit: DIED, place: None }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The smallest face of a queue.
 
+use super::queue::Payload;
 use super::{Queue, RecvError, SendError};
 use crate::error::Error;
 use crate::options::{Object, Options, Portable, Settings};
@@ -28,12 +29,12 @@ use std::sync::Arc;
 /// assert!(queue.put(8).is_err() && queue.get().is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct SimpleQueue<T: Pod>(Queue<T>);
+pub struct SimpleQueue<M: Payload + ?Sized>(Queue<M>);
 
 /// Messages it holds before [`put`](SimpleQueue::put) waits.
 const CAPACITY: usize = 4096;
 
-impl<T: Pod> SimpleQueue<T> {
+impl<M: Payload + ?Sized> SimpleQueue<M> {
     /// A queue without a name, for threads, forked children, and children that [`inherit`](Self::inherit) it.
     ///
     /// # Errors
@@ -75,6 +76,18 @@ impl<T: Pod> SimpleQueue<T> {
         Options::<Self>::new().inherited(key)
     }
 
+    /// Whether [`get`](Self::get) would have had to wait a moment ago.
+    pub fn empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Nobody can put any more; what is there can still be got.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl<T: Pod> SimpleQueue<T> {
     /// Sends a message, waiting for space as long as it takes.
     ///
     /// # Errors
@@ -90,33 +103,44 @@ impl<T: Pod> SimpleQueue<T> {
     pub fn get(&self) -> Result<T, RecvError> {
         self.0.recv_deadline(Deadline::NEVER)
     }
+}
 
-    /// Whether [`get`](Self::get) would have had to wait a moment ago.
-    pub fn empty(&self) -> bool {
-        self.0.is_empty()
+/// Messages of any length.
+impl SimpleQueue<[u8]> {
+    /// Sends a copy of a message, waiting for space as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`]; [`SendError::TooLarge`], [`SendError::NoSpace`] for what can never fit.
+    pub fn put(&self, message: &[u8]) -> Result<(), SendError> {
+        self.0.send(message)
     }
 
-    /// Nobody can put any more; what is there can still be got.
-    pub fn close(&self) {
-        self.0.close();
+    /// Receives a message, waiting for one as long as it takes.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] once the queue is closed and everything was received.
+    pub fn get(&self) -> Result<Vec<u8>, RecvError> {
+        let mut message = Vec::new();
+        self.0.recv_into(&mut message, Deadline::NEVER)?;
+        Ok(message)
     }
 }
 
-impl<T: Pod> AsFd for SimpleQueue<T> {
+impl<M: Payload + ?Sized> AsFd for SimpleQueue<M> {
     /// The memory, to be sent to a peer. For waiting it is of no use.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl<T: Pod> Portable for SimpleQueue<T> {}
+impl<M: Payload + ?Sized> Portable for SimpleQueue<M> {}
 
-impl<T: Pod> Object for SimpleQueue<T> {
-    const SWEEP: Sweep = Queue::<T>::SWEEP;
+impl<M: Payload + ?Sized> Object for SimpleQueue<M> {
+    const SWEEP: Sweep = Queue::<M>::SWEEP;
 
     fn plan(settings: &Settings) -> Result<Plan, Error> {
         let settings = Settings { capacity: settings.capacity.or(Some(CAPACITY)), ..settings.clone() };
-        Queue::<T>::plan(&settings)
+        Queue::<M>::plan(&settings)
     }
 
     fn attach(segment: Arc<Segment>, settings: &Settings) -> Result<Self, Error> {
@@ -124,19 +148,19 @@ impl<T: Pod> Object for SimpleQueue<T> {
     }
 }
 
-impl<T: Pod> Clone for SimpleQueue<T> {
+impl<M: Payload + ?Sized> Clone for SimpleQueue<M> {
     fn clone(&self) -> Self {
         SimpleQueue(self.0.clone())
     }
 }
 
-impl<T: Pod> From<Queue<T>> for SimpleQueue<T> {
-    fn from(queue: Queue<T>) -> Self {
+impl<M: Payload + ?Sized> From<Queue<M>> for SimpleQueue<M> {
+    fn from(queue: Queue<M>) -> Self {
         SimpleQueue(queue)
     }
 }
 
-impl<T: Pod> fmt::Debug for SimpleQueue<T> {
+impl<M: Payload + ?Sized> fmt::Debug for SimpleQueue<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SimpleQueue").field(&self.0).finish()
     }
@@ -164,5 +188,15 @@ mod tests {
         assert!(matches!(simple.put([0; 3]), Err(SendError::Closed)));
         assert!(matches!(simple.get(), Err(RecvError::Closed)));
         assert!(full.is_closed());
+    }
+
+    #[test]
+    fn of_bytes_too() {
+        let simple = SimpleQueue::<[u8]>::new().unwrap();
+        for len in [0, 5, 500, 500_000] {
+            simple.put(&vec![len as u8; len]).unwrap();
+            assert_eq!(simple.get().unwrap(), vec![len as u8; len]);
+        }
+        assert!(simple.empty());
     }
 }

@@ -189,11 +189,11 @@ fn indices_that_contradict_each_other_are_shown_as_such() {
     let body = body_at(&file);
     file.write_all_at(&6_u64.to_ne_bytes(), body).unwrap();
     let object = stat(place.name()).unwrap();
-    let limit = Corrupt { field: "tail", found: 6, limit: 4 };
+    let limit = Corrupt { field: "tail", found: 6, limit: 4, place: None };
     assert_eq!((ring(&object).corrupt, ring(&object).held), (Some(limit), 4));
     file.write_all_at(&9_u64.to_ne_bytes(), body + 128).unwrap();
     let object = stat(place.name()).unwrap();
-    assert_eq!(ring(&object).corrupt, Some(Corrupt { field: "head", found: 9, limit: 6 }));
+    assert_eq!(ring(&object).corrupt, Some(Corrupt { field: "head", found: 9, limit: 6, place: None }));
     // A role nobody can have, and one of somebody who cannot be.
     file.write_all_at(&(9_u64 << 16).to_ne_bytes(), body + 512).unwrap();
     file.write_all_at(&(1_u64 << 16 | 60_000).to_ne_bytes(), body + 640).unwrap();

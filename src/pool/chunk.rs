@@ -169,7 +169,12 @@ impl Pool {
         // Relaxed: written before the slot was committed, which the taking of the slot has seen.
         let position = entry.pos.load(Ordering::Relaxed);
         if position != at.pack() {
-            return Err(Corrupt { field: "position of a chunk", found: position, limit: at.pack() });
+            return Err(Corrupt {
+                field: "position of a chunk",
+                found: position,
+                limit: at.pack(),
+                place: None,
+            });
         }
         self.check_backing(chunk, len)?;
         let state = match purpose {
@@ -194,7 +199,7 @@ impl Pool {
                 Err(now) => seen = Word(now),
             }
         }
-        Err(Corrupt { field: "word of a chunk", found: seen.0, limit: 0 })
+        Err(Corrupt { field: "word of a chunk", found: seen.0, limit: 0, place: None })
     }
 
     /// Where a message goes, before its slot is committed.
@@ -243,7 +248,7 @@ pub(super) fn judge(entry: &Entry) -> Word {
 
 #[cold]
 pub(super) fn corrupt(found: Word, mine: Word) -> Corrupt {
-    Corrupt { field: "word of a chunk", found: found.0, limit: mine.0 }
+    Corrupt { field: "word of a chunk", found: found.0, limit: mine.0, place: None }
 }
 
 /// The content, for handles that do not trust their peers. The others lend out [`Pool::address`].

@@ -160,6 +160,16 @@ impl Pool {
         sum <= self.layout().max_bytes()
     }
 
+    /// Whether there could be `len` bytes more, if all that nobody uses were given back. A look, no promise.
+    pub(super) fn bounds_allow(&self, len: u64) -> bool {
+        let used = |(chunk, extent): (Chunk, &Extent)| {
+            let bytes = extent.bytes.load(Ordering::Relaxed).min(self.capacity(chunk));
+            if self.word(chunk).is_free() { 0 } else { bytes }
+        };
+        let sum = self.extents().map(used).fold(in_pages(len), u64::saturating_add);
+        sum <= self.layout().max_bytes()
+    }
+
     /// Gives back what lies beyond the first `keep` bytes of an extent that is ours.
     fn shed(&self, chunk: Chunk, keep: u64, backing: &impl Backing) -> bool {
         let extent = self.extent(chunk.index());
@@ -215,7 +225,7 @@ impl Pool {
         if len <= limit {
             Ok(())
         } else {
-            Err(Corrupt { field: "length of a large message", found: len, limit })
+            Err(Corrupt { field: "length of a large message", found: len, limit, place: None })
         }
     }
 

@@ -153,6 +153,20 @@ impl Pool {
         self.reserve_elsewhere(me, len, finder, backing, &mut reason).ok_or(reason)
     }
 
+    /// Whether [`reserve`](Self::reserve) would find something, or fail for another reason than being
+    /// [full](ReserveError::Full). Loads only.
+    pub(crate) fn has_room(&self, len: u64) -> bool {
+        let (class, chunks) = (self.layout().class_for(len), self.layout().chunk_classes());
+        let is_free = |number: u8| {
+            let count = self.layout().class(number).map_or(0, |class: &Class| class.count);
+            let mut all = (0..count).filter_map(|index| self.layout().chunk(number, index));
+            all.any(|chunk| self.word(chunk).is_free())
+        };
+        len > self.layout().max_len()
+            || (class..chunks).any(is_free)
+            || class > 0 && is_free(chunks) && self.bounds_allow(len)
+    }
+
     /// The rest of [`reserve`](Self::reserve), once the smallest class has nothing.
     #[cold]
     fn reserve_elsewhere(

@@ -110,8 +110,13 @@ impl Layout {
         let limit = self.class(tag.class() as u8).map_or(0, |class| class.size);
         match self.chunk(tag.class() as u8, index as u32) {
             Some(chunk) if tag.len() <= limit => Ok((chunk, tag.len())),
-            Some(_) => Err(Corrupt { field: "length of a message", found: tag.len(), limit }),
-            None => Err(Corrupt { field: "chunk of a message", found: tag.0, limit: self.entries().into() }),
+            Some(_) => Err(Corrupt { field: "length of a message", found: tag.len(), limit, place: None }),
+            None => Err(Corrupt {
+                field: "chunk of a message",
+                found: tag.0,
+                limit: self.entries().into(),
+                place: None,
+            }),
         }
     }
 }

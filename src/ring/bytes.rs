@@ -186,7 +186,11 @@ fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 /// Refuses a position that is no multiple of 8.
 #[inline(always)]
 fn check_aligned(field: &'static str, position: u64) -> Result<(), Corrupt> {
-    if position.is_multiple_of(8) { Ok(()) } else { Err(Corrupt { field, found: position % 8, limit: 0 }) }
+    if position.is_multiple_of(8) {
+        Ok(())
+    } else {
+        Err(Corrupt { field, found: position % 8, limit: 0, place: None })
+    }
 }
 
 /// How far a side was when it last looked at the other's index.

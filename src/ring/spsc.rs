@@ -488,7 +488,7 @@ pub(super) fn check_moved(field: &'static str, moved: u64, room: u64) -> Result<
 #[cold]
 #[inline(never)]
 fn impossible(field: &'static str, found: u64, limit: u64) -> Corrupt {
-    Corrupt { field, found, limit }
+    Corrupt { field, found, limit, place: None }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -61,9 +61,7 @@ impl Generation {
 #[derive(Debug)]
 pub(crate) struct NoForks {
     page: &'static OwnPage,
-    signals: libc::sigset_t,
-    /// The gate and the signal mask are this thread's.
-    thread: PhantomData<*const ()>,
+    _signals: NoSignals,
 }
 
 impl NoForks {
@@ -71,17 +69,36 @@ impl NoForks {
     /// As [`Generation::get`].
     pub(crate) fn hold() -> Result<Self, Error> {
         let page = own_page::get()?;
-        let signals = hold_signals();
+        let signals = NoSignals::hold();
         enter(page, this_thread());
-        Ok(NoForks { page, signals, thread: PhantomData })
+        Ok(NoForks { page, _signals: signals })
     }
 }
 
 impl Drop for NoForks {
     fn drop(&mut self) {
         leave(self.page, this_thread());
-        // SAFETY: `signals` is the mask this thread had, and no old one is asked for.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.signals, core::ptr::null_mut()) };
+    }
+}
+
+/// While this lives, no signal handler runs on this thread; nor on those it starts meanwhile, as long as they live.
+#[derive(Debug)]
+pub(crate) struct NoSignals {
+    former: libc::sigset_t,
+    /// The mask is this thread's.
+    thread: PhantomData<*const ()>,
+}
+
+impl NoSignals {
+    pub(crate) fn hold() -> Self {
+        NoSignals { former: hold_signals(), thread: PhantomData }
+    }
+}
+
+impl Drop for NoSignals {
+    fn drop(&mut self) {
+        // SAFETY: `former` is the mask this thread had, and no old one is asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.former, core::ptr::null_mut()) };
     }
 }
 

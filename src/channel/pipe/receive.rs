@@ -258,7 +258,12 @@ impl Connection {
         let parked = || self.parked_by.load(Ordering::Relaxed) == generation;
         let (held, _) = self.lock(&lane.recv_lock, me, parked, deadline).map_err(from_lock)?;
         let Some(state) = self.receiver.enter(generation, || ReceiveState::new(self.waiter)) else {
-            return Err(RecvError::Corrupt(Corrupt { field: "receive lock", found: 0, limit: 0 }));
+            return Err(RecvError::Corrupt(Corrupt {
+                field: "receive lock",
+                found: 0,
+                limit: 0,
+                place: None,
+            }));
         };
         if held.grant() == Grant::Resumed {
             self.parked_by.store(0, Ordering::Relaxed);

@@ -184,7 +184,7 @@ impl Connection {
         let Some(state) = self.sender.enter(self.generation(), || SendState::new(self.waiter)) else {
             // The shared lock let in two of our threads: somebody wrote to it against the rules. It is not
             // unlocked here, because it is not ours: the thread inside will do that.
-            return Err(SendError::Corrupt(Corrupt { field: "send lock", found: 0, limit: 0 }));
+            return Err(SendError::Corrupt(Corrupt { field: "send lock", found: 0, limit: 0, place: None }));
         };
         let (state, held) = (ManuallyDrop::new(state), ManuallyDrop::new(held));
         let mut turn = Turn { connection: self, lane, ring, state, held };
@@ -235,7 +235,7 @@ impl Connection {
 }
 
 fn corrupt_lock(found: u64) -> SendError {
-    SendError::Corrupt(Corrupt { field: "lock word", found, limit: 0 })
+    SendError::Corrupt(Corrupt { field: "lock word", found, limit: 0, place: None })
 }
 
 /// The longest message that travels whole: it must leave space for others to be on their way.

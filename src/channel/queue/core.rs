@@ -3,6 +3,7 @@
 use super::layout::{self, Body, Place};
 use super::policy::Policy;
 use super::store::Store;
+use super::watch::Watched;
 use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use crate::pool::State;
@@ -11,7 +12,7 @@ use crate::ring::pace::Lull;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
-use crate::wait::{ALL, Barrier, Deadline, Wait, Waiter};
+use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter};
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +33,9 @@ pub(super) struct Core {
     looked: AtomicU64,
     /// For queues of bytes and of tasks.
     store: Option<Store>,
+    /// Who waits for messages and for space by other means than a call that blocks.
+    pub(super) arrivals: Watched,
+    pub(super) vacancies: Watched,
 }
 
 /// How to wait, as learnt so far. Threads share it without waiting for each other: who finds it in use does without.
@@ -60,6 +64,8 @@ impl Core {
         let slots = layout::slots_in(&segment)?;
         let store = layout::pool_in(&segment)?.map(|pool| Store::new(pool, &segment));
         Ok(Core {
+            arrivals: Watched::new(&segment, false),
+            vacancies: Watched::new(&segment, true),
             store,
             policy,
             body: Place::of(layout::body(&segment)),
@@ -203,18 +209,24 @@ impl Core {
         }
     }
 
-    /// Wakes senders for `count` slots.
+    /// Wakes senders for `count` slots, after a receive.
     #[inline(always)]
     pub(super) fn freed(&self, count: u32) {
         if !mutated!("channel.wake_space") {
             self.body().space.wake(count, self.barrier);
+        }
+        if self.arrivals.is_watched() {
+            self.settle_arrivals();
         }
     }
 
     #[cold]
     fn refused(&self, why: PushError) -> SendError {
         match why {
-            PushError::Full(_) | PushError::Contended if self.is_open() => SendError::Full,
+            PushError::Full(_) | PushError::Contended if self.is_open() => {
+                self.found_no_space(0);
+                SendError::Full
+            }
             PushError::Full(_) | PushError::Contended | PushError::Closed => {
                 self.finish_closing();
                 // A place was given back: whoever waited for it to be filled looks further.
@@ -259,11 +271,18 @@ impl Core {
             && self.body().header.closing.phase() == Phase::Open
             && !matches!(why, PopError::Corrupt(_))
         {
-            return Err(RecvError::Empty);
+            return Err(self.found_nothing());
         }
-        let received = self.receive_or_end(me, &mut attempt).unwrap_or(Err(RecvError::Empty))?;
+        let received = self.receive_or_end(me, &mut attempt).unwrap_or_else(|| Err(self.found_nothing()))?;
         self.freed(1);
         Ok(received)
+    }
+
+    fn found_nothing(&self) -> RecvError {
+        if self.arrivals.is_watched() {
+            self.settle_arrivals();
+        }
+        RecvError::Empty
     }
 
     /// Receives by `attempt`, waiting for a message until `deadline`.
@@ -376,9 +395,7 @@ impl Core {
     /// Tells those who wait for the last task that there may be none any more.
     #[inline(always)]
     pub(super) fn finished(&self) {
-        if !mutated!("channel.wake_finished") {
-            self.body().finished.wake(ALL, self.barrier);
-        }
+        self.body().finished.wake(ALL, self.barrier);
     }
 
     /// Whether tasks may have come back.
@@ -420,6 +437,27 @@ impl Core {
         outcome.ok().or_else(try_once).unwrap_or(Err(SendError::Timeout))
     }
 
+    /// Sleeps at one condition until `is_there`; whoever was meant by the wake is woken in our stead if there is `more`.
+    pub(super) fn sleep_at(
+        &self,
+        condition: &EventCount,
+        is_there: impl Fn() -> bool,
+        more: impl Fn() -> bool,
+    ) {
+        let patrol = || {
+            self.look_for_the_dead();
+            None
+        };
+        let attempt = || is_there().then_some(());
+        // Without a deadline there is no other end than a success.
+        let _ = Waiter::new(Wait::Park).wait(condition, self.barrier, Deadline::NEVER, attempt, patrol, more);
+    }
+
+    /// Whether there is memory for a message of that length. Loads only.
+    pub(super) fn has_room(&self, len: u64) -> bool {
+        self.store.as_ref().is_none_or(|store| store.has_room(len))
+    }
+
     /// Waits at `finished` until `attempt` gives a result, or the deadline passes.
     pub(super) fn wait_for_the_end<R>(
         &self,
@@ -430,10 +468,10 @@ impl Core {
             self.look_for_the_dead();
             None
         };
-        let mut waiter = Waiter::new(self.wait);
+        // Without spinning: each look reads all words.
+        let mut waiter = Waiter::new(Wait::Park);
         let finished = &self.body().finished;
-        let outcome =
-            waiter.wait_a_bit_then_sleep(finished, self.barrier, deadline, &mut attempt, patrol, || false);
+        let outcome = waiter.wait(finished, self.barrier, deadline, &mut attempt, patrol, || false);
         outcome.ok().or_else(attempt)
     }
 
@@ -482,6 +520,13 @@ impl Core {
         }
         body.header.closing.finish();
         layout::wake_everybody(body, self.barrier);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.arrivals.end(self);
+        self.vacancies.end(self);
     }
 }
 

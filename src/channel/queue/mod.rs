@@ -10,11 +10,17 @@ mod loan;
 mod message;
 mod payload;
 mod policy;
+mod readiness;
+#[cfg(feature = "serde")]
+mod serde;
 mod store;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod watch;
 
+#[cfg(feature = "serde")]
+pub use self::serde::Serde;
 pub use batch::Unsent;
 pub use iter::{Iter, TryIter};
 pub use joinable::{JoinError, JoinableQueue, Task};

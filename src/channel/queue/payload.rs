@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::{layout, typed};
+use crate::channel::RecvError;
 use crate::error::{Corrupt, Error, Kind};
 use crate::options::Settings;
 use crate::pool::{self, Demand};
@@ -37,8 +38,8 @@ pub(super) trait Carried {
     /// Copies what has to be copied.
     ///
     /// # Errors
-    /// [`Corrupt`] if the message cannot be one of these.
-    fn copy_of(core: &Core, task: &pool::Task) -> Result<Self::Copy, Corrupt>;
+    /// If the message cannot be one of these.
+    fn copy_of(core: &Core, task: &pool::Task) -> Result<Self::Copy, RecvError>;
 
     /// Moves it to another guard.
     fn move_copy(copy: &mut Self::Copy) -> Self::Copy;
@@ -68,14 +69,16 @@ impl<T: Pod> Carried for T {
     }
 
     #[inline(always)]
-    fn copy_of(core: &Core, task: &pool::Task) -> Result<T, Corrupt> {
+    fn copy_of(core: &Core, task: &pool::Task) -> Result<T, RecvError> {
         let mut value = T::zeroed();
         if task.len() != size_of::<T>() as u64 {
-            return Err(Corrupt {
+            let limit = size_of::<T>() as u64;
+            return Err(RecvError::Corrupt(Corrupt {
                 field: "length of a task",
                 found: task.len(),
-                limit: size_of::<T>() as u64,
-            });
+                limit,
+                place: None,
+            }));
         }
         let bytes = bytemuck::bytes_of_mut(&mut value);
         // SAFETY: bytes are as good uninitialised as they are, and the copy only initialises.
@@ -113,7 +116,7 @@ impl Carried for [u8] {
     }
 
     #[inline(always)]
-    fn copy_of(core: &Core, task: &pool::Task) -> Result<Vec<u8>, Corrupt> {
+    fn copy_of(core: &Core, task: &pool::Task) -> Result<Vec<u8>, RecvError> {
         let mut copy = Vec::new();
         if !core.store().is_trusting {
             core.copy(task.len(), &mut copy, |out| core.store().pool.copy_task(task, 0, out));

@@ -1,4 +1,5 @@
 mod bytes;
+mod watching;
 
 use super::*;
 use crate::{Deadline, RecvError, SendError};

@@ -236,24 +236,24 @@ fn impossible_words_are_told_with_their_numbers() {
     let (mut tx, mut rx) = ring.pair();
     tx.push(&[1; 100], 0).unwrap();
     ring.scribble(0, 105);
-    let corrupt = Corrupt { field: "record length", found: 105, limit: 104 };
+    let corrupt = Corrupt { field: "record length", found: 105, limit: 104, place: None };
     assert_eq!(rx.peek(), Err(ReadError::Corrupt(corrupt)));
     ring.scribble(0, u64::from(u32::MAX));
-    let corrupt = Corrupt { field: "record length", found: u64::from(u32::MAX), limit: 104 };
+    let corrupt = Corrupt { field: "record length", found: u64::from(u32::MAX), limit: 104, place: None };
     assert_eq!(rx.pop(&mut []), Err(ReadError::Corrupt(corrupt)));
     ring.scribble(0, 104);
     assert_eq!(rx.peek().unwrap().len(), 104, "padding may be payload: the bytes are the record's own");
 
     ring.header.tail.position.store(116, Ordering::Relaxed);
-    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 4, limit: 0 }));
-    assert_eq!(ring.writer().unwrap_err(), Corrupt { field: "tail", found: 4, limit: 0 });
+    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 4, limit: 0, place: None }));
+    assert_eq!(ring.writer().unwrap_err(), Corrupt { field: "tail", found: 4, limit: 0, place: None });
     ring.header.tail.position.store(4096 + 8, Ordering::Relaxed);
-    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 3992, limit: 3984 }));
+    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: 3992, limit: 3984, place: None }));
     ring.header.tail.position.store(112, Ordering::Relaxed);
     ring.header.head.position.store(120, Ordering::Relaxed);
-    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: 120, limit: 112 }));
+    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: 120, limit: 112, place: None }));
     ring.header.head.position.store(u64::MAX - 7, Ordering::Relaxed);
-    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: u64::MAX - 7, limit: 112 }));
+    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: u64::MAX - 7, limit: 112, place: None }));
     ring.header.head.position.store(0, Ordering::Relaxed);
     assert_eq!(tx.refresh(), Ok(()));
 }

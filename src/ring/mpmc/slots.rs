@@ -400,5 +400,10 @@ enum Next {
 
 #[cold]
 fn contradiction(at: Position, seen: Word) -> Corrupt {
-    Corrupt { field: "word of a slot", found: seen.0, limit: Word::free(at.lap).0 }
+    Corrupt {
+        field: "word of a slot",
+        found: seen.0,
+        limit: Word::free(at.lap).0,
+        place: Some(at.index.into()),
+    }
 }

@@ -136,25 +136,36 @@ fn an_impossible_index_is_told_with_its_numbers() {
     let heap = Heap::new(4, 100);
     let (mut tx, mut rx) = heap.pair();
     heap.header.tail.store(105, Ordering::Relaxed);
-    let corrupt = Corrupt { field: "tail", found: 5, limit: 4 };
+    let corrupt = Corrupt { field: "tail", found: 5, limit: 4, place: None };
     assert_eq!(rx.pop(), Err(ReadError::Corrupt(corrupt)));
     assert_eq!(rx.pop(), Err(ReadError::Corrupt(corrupt)), "it stays corrupt until repaired");
     assert_eq!(corrupt.to_string(), "the shared memory is corrupt: tail is 5, the limit is 4");
     assert_eq!(heap.reader().unwrap_err(), corrupt);
     heap.header.tail.store(99, Ordering::Relaxed);
-    assert_eq!(rx.refresh(), Err(Corrupt { field: "tail", found: u64::MAX, limit: 4 }), "backwards");
+    assert_eq!(
+        rx.refresh(),
+        Err(Corrupt { field: "tail", found: u64::MAX, limit: 4, place: None }),
+        "backwards"
+    );
     heap.header.tail.store(100, Ordering::Relaxed);
     assert_eq!(rx.pop(), Err(ReadError::Empty), "and is fine when it is");
 
     heap.header.head.store(101, Ordering::Relaxed);
-    assert_eq!(tx.refresh(), Err(Corrupt { field: "head", found: 1, limit: 0 }), "past the tail");
+    assert_eq!(
+        tx.refresh(),
+        Err(Corrupt { field: "head", found: 1, limit: 0, place: None }),
+        "past the tail"
+    );
     assert!(heap.writer().is_err());
     heap.header.head.store(100, Ordering::Relaxed);
     for i in 0..4 {
         tx.push(i).unwrap();
     }
     heap.header.head.store(99, Ordering::Relaxed);
-    assert_eq!(tx.push(0), Err(WriteError::Corrupt(Corrupt { field: "head", found: u64::MAX, limit: 4 })));
+    assert_eq!(
+        tx.push(0),
+        Err(WriteError::Corrupt(Corrupt { field: "head", found: u64::MAX, limit: 4, place: None }))
+    );
     heap.header.head.store(100, Ordering::Relaxed);
     assert_eq!(tx.push(0), Err(WriteError::Full));
     heap.assert_canaries();

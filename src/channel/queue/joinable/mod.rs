@@ -52,7 +52,7 @@ use std::sync::Arc;
 /// What a worker holds takes no place in the queue. So it may send into the queue it received from, even if that has a
 /// single place.
 pub struct JoinableQueue<M: Payload + ?Sized> {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     messages: PhantomData<fn(Box<M>) -> Box<M>>,
 }
 

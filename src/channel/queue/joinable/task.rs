@@ -5,6 +5,7 @@ use super::super::payload::Payload;
 use crate::channel::RecvError;
 use crate::error::Corrupt;
 use crate::pool;
+use crate::sync::mutated;
 use crate::wait::Deadline;
 use core::fmt;
 use core::ops::Deref;
@@ -40,10 +41,10 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
             let task = core.recv_when(deadline, |me| core.pop_task(me))?;
             let copy = match M::copy_of(core, &task) {
                 Ok(copy) => copy,
-                Err(corrupt) => {
+                Err(error) => {
                     // One false message blocks nobody.
                     let _ = core.end_task(task);
-                    return Err(RecvError::Corrupt(corrupt));
+                    return Err(error);
                 }
             };
             let id = task.position().number(core.slots.geometry().capacity());
@@ -149,7 +150,9 @@ impl Core {
     fn end_task(&self, task: pool::Task) -> Result<(), Corrupt> {
         let ended = self.store().pool.done(task);
         self.made_room();
-        self.finished();
+        if !mutated!("channel.wake_finished") {
+            pool::tell(&self.slots, &self.body().finished, self.barrier);
+        }
         ended
     }
 

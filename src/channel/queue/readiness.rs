@@ -1,0 +1,183 @@
+//! For event loops: descriptors that are readable when an operation has something to say, and futures.
+
+use super::Queue;
+use super::core::Core;
+use super::joinable::{JoinableQueue, Task};
+use super::message::Message;
+use super::payload::Payload;
+use super::watch::Watched;
+use crate::channel::{RecvError, SendError};
+use crate::error::Error;
+use bytemuck::Pod;
+use core::future::poll_fn;
+use core::task::Poll;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+impl Core {
+    /// A descriptor that is readable while there is something.
+    fn descriptor<'a>(&'a self, watched: &'a Watched) -> Result<BorrowedFd<'a>, Error> {
+        let watch = watched.get(self)?;
+        let event = watch.event()?.as_fd().as_raw_fd();
+        // SAFETY: the watch, once made, and its descriptor stay until the last handle of this core is dropped.
+        Ok(unsafe { BorrowedFd::borrow_raw(event) })
+    }
+
+    /// Tries again and again, each time that there may be something; `None` is "not now".
+    async fn when<R>(
+        &self,
+        watched: &Watched,
+        len: u64,
+        mut attempt: impl FnMut() -> Option<R>,
+        refused: impl Fn(Error) -> R,
+    ) -> R {
+        poll_fn(|context| {
+            if let Some(done) = attempt() {
+                return Poll::Ready(done);
+            }
+            match watched.get(self) {
+                Ok(watch) => watch.wake_later(context.waker(), len),
+                Err(error) => return Poll::Ready(refused(error)),
+            }
+            // Something may have come before the waker was there.
+            attempt().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    async fn recv_when_there<R>(
+        &self,
+        mut attempt: impl FnMut() -> Result<R, RecvError>,
+    ) -> Result<R, RecvError> {
+        let attempt = || match attempt() {
+            Err(RecvError::Empty) => None,
+            received => Some(received),
+        };
+        self.when(&self.arrivals, 0, attempt, |error| Err(RecvError::Attach(error))).await
+    }
+
+    async fn send_when_possible(
+        &self,
+        len: u64,
+        mut attempt: impl FnMut() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let attempt = || match attempt() {
+            Err(SendError::Full) => None,
+            sent => Some(sent),
+        };
+        self.when(&self.vacancies, len, attempt, |error| Err(SendError::Attach(error))).await
+    }
+}
+
+/// Gives a kind of queue its descriptors.
+macro_rules! descriptors {
+    ($queue:ident) => {
+        impl<M: Payload + ?Sized> $queue<M> {
+            /// A descriptor that is readable, by `poll`, `epoll` and what builds on them, when
+            /// [`try_recv`](Self::try_recv) has something to say: a message, or the end.
+            ///
+            /// It is level-triggered, and belongs to this handle and its clones. Only poll it: what is read from it is
+            /// ours. From the first call on, a thread of this process sleeps at the queue in the event loop's stead; other
+            /// processes do not notice. A message that another receiver takes first leaves it readable until the next
+            /// [`try_recv`](Self::try_recv) that finds nothing. A forked child asks for one of its own.
+            ///
+            /// # Errors
+            /// What the operating system refuses: a descriptor, or a thread.
+            pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+                self.core.descriptor(&self.core.arrivals)
+            }
+
+            /// The same for [`try_send`](Self::try_send): readable when there is space, or the queue is closed.
+            ///
+            /// # Errors
+            /// As [`readiness`](Self::readiness).
+            pub fn send_readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+                self.core.descriptor(&self.core.vacancies)
+            }
+        }
+    };
+}
+
+descriptors!(Queue);
+descriptors!(JoinableQueue);
+
+/// In futures. They work in any runtime: a thread of this process sleeps at the queue in their stead. One that is
+/// dropped while it waits has taken nothing, and sent nothing.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let queue = ringway::Queue::<u64>::anonymous(8)?;
+/// let (received, sent) = tokio::join!(queue.recv_async(), queue.send_async(7));
+/// sent?;
+/// assert_eq!(received?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+impl<T: Pod> Queue<T> {
+    /// Receives a message, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); [`RecvError::Attach`] if there can be no thread.
+    pub async fn recv_async(&self) -> Result<T, RecvError> {
+        self.core.recv_when_there(|| self.try_recv()).await
+    }
+
+    /// Sends a message, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Attach`] if there can be no thread.
+    pub async fn send_async(&self, value: T) -> Result<(), SendError> {
+        self.core.send_when_possible(size_of::<T>() as u64, || self.try_send(value)).await
+    }
+}
+
+/// In futures; see [`Queue::recv_async`].
+impl Queue<[u8]> {
+    /// Receives a message, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); [`RecvError::Attach`] if there can be no thread.
+    pub async fn recv_async(&self) -> Result<Message<'_>, RecvError> {
+        self.core.recv_when_there(|| self.try_recv()).await
+    }
+
+    /// Sends a copy of a message, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Attach`] if there can be no thread.
+    pub async fn send_async(&self, message: &[u8]) -> Result<(), SendError> {
+        self.core.send_when_possible(message.len() as u64, || self.try_send(message)).await
+    }
+}
+
+/// In futures; see [`Queue::recv_async`].
+impl<M: Payload + ?Sized> JoinableQueue<M> {
+    /// Receives a task, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); [`RecvError::Attach`] if there can be no thread.
+    pub async fn recv_async(&self) -> Result<Task<'_, M>, RecvError> {
+        self.core.recv_when_there(|| self.try_recv()).await
+    }
+}
+
+/// In futures; see [`Queue::recv_async`].
+impl<T: Pod> JoinableQueue<T> {
+    /// Sends a message, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Attach`] if there can be no thread.
+    pub async fn send_async(&self, value: T) -> Result<(), SendError> {
+        self.core.send_when_possible(size_of::<T>() as u64, || self.try_send(value)).await
+    }
+}
+
+/// In futures; see [`Queue::recv_async`].
+impl JoinableQueue<[u8]> {
+    /// Sends a copy of a message, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Attach`] if there can be no thread.
+    pub async fn send_async(&self, message: &[u8]) -> Result<(), SendError> {
+        self.core.send_when_possible(message.len() as u64, || self.try_send(message)).await
+    }
+}

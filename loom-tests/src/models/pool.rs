@@ -4,7 +4,7 @@
 use crate::harness::Model;
 use crate::pool::{Backing, Chunk, Demand, Entry, Extent, Header, Kept, Layout, MAX_DELIVERIES, Pool, State, Task, Word};
 use crate::pool::{is_finished, tell};
-use crate::ring::mpmc::{self, Blocker, Cell, Position, Ring, Slots};
+use crate::ring::mpmc::{self, Blocker, Geometry, Position, Slots, Stamp};
 use crate::sync::{AtomicU32, Ordering, Slot};
 use crate::wait::{Barrier, Deadline, EventCount, Wait, Waiter};
 use loom::thread;
@@ -55,10 +55,14 @@ pub(crate) const MODELS: &[Model] = &[
 /// The ring is about to pass its last lap.
 const LAP: u64 = (1 << 40) - 1;
 
+/// As aligned as a slot must be.
+#[repr(C, align(16))]
+struct OneSlot(Stamp);
+
 /// A ring of one slot, and chunks of one word.
 struct Shared<const N: usize> {
     ring: mpmc::Header,
-    cells: [Cell<u64>; 1],
+    slots: [OneSlot; 1],
     header: Header,
     entries: [Entry; N],
     content: [Slot<u64>; N],
@@ -76,7 +80,7 @@ impl<const N: usize> Shared<N> {
         let hint = Position::new(LAP, 0).pack();
         Arc::new(Shared {
             ring: mpmc::Header::hinting(hint, hint),
-            cells: [Cell::vacant(LAP)],
+            slots: [OneSlot(Stamp::vacant(LAP))],
             header: Header::new(),
             entries: std::array::from_fn(|_| Entry::new(word)),
             content: std::array::from_fn(|_| Slot::vacant()),
@@ -85,10 +89,10 @@ impl<const N: usize> Shared<N> {
     }
 
     fn slots(&self) -> Slots {
-        let first = NonNull::from(&self.cells).cast();
-        // SAFETY: the ring is used while `self` is borrowed or shared, and the cells are what it asks for.
-        let ring = unsafe { Ring::<u64>::new(NonNull::from(&self.ring), first, 1) };
-        *ring.unwrap().slots()
+        let first = NonNull::from(&self.slots).cast();
+        let geometry = Geometry::new(1, size_of::<OneSlot>()).unwrap();
+        // SAFETY: the slots are used while `self` is borrowed or shared, and are what is asked for.
+        unsafe { Slots::new(NonNull::from(&self.ring), first, geometry) }
     }
 
     fn pool(&self) -> Pool {

@@ -8,7 +8,7 @@ use super::{
     units,
 };
 use crate::{
-    plan::{Case, Figure, Work},
+    plan::{Case, Crew, Figure, Work},
     transports::{self, Metric, Mode},
 };
 
@@ -104,6 +104,8 @@ fn targets(run: &Run) -> Vec<Target> {
         AtMost(1.15),
         ratio(run, point("ringway-spsc", Spin, size(8), Rtt50), floor),
     );
+
+    many(run, &mut add);
 
     for (len, bound) in [(8, 30.0), (64, 15.0), (1 << 10, 6.0)] {
         let ours = point("ringway-bytes", Spin, size(len), Messages);
@@ -206,6 +208,35 @@ fn targets(run: &Run) -> Vec<Target> {
         }
     }
     list
+}
+
+/// The targets of the queue, with its users in processes of their own and in threads of one.
+fn many(run: &Run, add: &mut impl FnMut(String, &str, Bound, Option<Figure>)) {
+    use Bound::AtLeast;
+    use Mode::{Adaptive, Block, Poll, Spin};
+
+    for (ours, place) in [("ringway-queue", ""), ("ringway-queue-threads", " between threads")] {
+        for crew in [Crew::PAIR, Crew::of(2, 2)] {
+            let work = Work::Many(8, crew);
+            let of = |mode, work| point(ours, mode, work, Metric::Messages);
+            let spinning = of(Spin, work);
+            let theirs = |name, mode| point(name, mode, work, Metric::Messages);
+            let mut add = |what: &str, against: &str, bound, figure| {
+                add(format!("Queue u64 {crew}{place}{what}, messages/s"), against, AtLeast(bound), figure);
+            };
+            let array = theirs("crossbeam-queue", Poll);
+            add("", "crossbeam ArrayQueue", 1.0, ratio(run, spinning, array));
+            for (name, title) in
+                [("shaq-mpmc", "shaq mpmc, its better mode"), ("cloudtoid", "Cloudtoid, its better mode")]
+            {
+                add("", title, 2.0, ratio(run, spinning, best(run, name, work, Metric::Messages)));
+            }
+            let batches = of(Spin, Work::Many(8, crew.batched(Crew::BATCH)));
+            add(" by 32", "crossbeam ArrayQueue", 2.0, ratio(run, batches, array));
+            let channel = theirs("crossbeam-channel", Block);
+            add(", adaptive", "crossbeam channel", 1.5, ratio(run, of(Adaptive, work), channel));
+        }
+    }
 }
 
 /// The targets that this run can judge.

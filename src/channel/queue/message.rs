@@ -30,10 +30,10 @@ enum Holder<'q> {
 impl<'q> Message<'q> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
-        let mut parcel = Parcel::EMPTY;
-        core.recv_when(deadline, |me| core.pop_parcel(me, &mut parcel))?;
         let generation = core.segment.generation().current();
-        let mut message = Message { holder: Holder::Borrowed(core), parcel, copy: None, generation };
+        let holder = Holder::Borrowed(core);
+        let mut message = Message { holder, parcel: Parcel::EMPTY, copy: None, generation };
+        core.recv_when(deadline, |me| core.pop_parcel(me, &mut message.parcel))?;
         if !core.store().is_trusting {
             message.copy_out()?;
         }

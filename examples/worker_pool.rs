@@ -8,11 +8,12 @@
 //! ```
 
 use bytemuck::{Pod, Zeroable};
-use ringway::{Deadline, JoinableQueue, Queue};
+use ringway::{Deadline, JoinableQueue, Queue, RecvError};
 use std::env;
 use std::error::Error;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{self, Child, Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
+use std::thread;
 use std::time::Duration;
 
 /// A task: count the primes from `from` up to `to`.
@@ -39,9 +40,11 @@ struct Report {
 /// Says that work on a task has begun.
 const BEGUN: u64 = u64::MAX;
 const WORKERS: usize = 4;
-const TASKS: u64 = 400;
+const TASKS: u64 = 200;
 /// Numbers in a task.
-const EACH: u64 = 5_000;
+const EACH: u64 = 2_000;
+/// Whoever gets this task first never comes to its end.
+const TRAP: u64 = 77;
 /// How long nothing may happen before something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tells this program, started once more, that it is a worker, and which.
@@ -66,14 +69,21 @@ fn work(worker: &str) -> Result<(), Box<dyn Error>> {
     let jobs = JoinableQueue::<Job>::inherited("jobs")?;
     let reports = Queue::<Report>::inherited("reports")?;
     let worker = worker.parse()?;
-    while let Ok(task) = jobs.recv_until_finished(Deadline::NEVER) {
-        let report = |primes| Report { task: task.id(), deliveries: task.deliveries().into(), worker, primes };
+    loop {
+        let task = match jobs.recv_until_finished(Deadline::after(PATIENCE)) {
+            Err(RecvError::Closed) => return Ok(()),
+            task => task?,
+        };
+        let report =
+            |primes| Report { task: task.id(), deliveries: task.deliveries().into(), worker, primes };
         reports.send(report(BEGUN))?;
+        if task.id() == TRAP && task.deliveries() == 0 {
+            thread::sleep(PATIENCE); // killed long before
+        }
         let primes = (task.from..task.to).filter(|&n| is_prime(n)).count();
         reports.send(report(primes as u64))?;
         task.done()?; // only now is the task gone
     }
-    Ok(())
 }
 
 fn is_prime(n: u64) -> bool {
@@ -97,7 +107,7 @@ fn lead() -> Result<(), Box<dyn Error>> {
 
     let feeder = {
         let jobs = jobs.clone();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for n in 0..TASKS {
                 jobs.send(Job { from: n * EACH, to: (n + 1) * EACH }).map_err(|error| error.to_string())?;
             }
@@ -111,12 +121,16 @@ fn lead() -> Result<(), Box<dyn Error>> {
     while books.finished() < TASKS {
         let report = reports.recv_timeout(PATIENCE)?;
         books.enter(&report);
-        // In the middle of a task, when a third is done.
-        let worker = &mut workers.0[report.worker as usize];
-        if killed.is_none() && report.primes == BEGUN && books.finished() >= TASKS / 3 {
+        if report.task == TRAP && killed.is_none() {
+            let worker = &mut workers.0[report.worker as usize];
             worker.kill()?;
             killed = Some(report.worker);
-            println!("worker {}, process {}, is killed while it works on task {}", report.worker, worker.id(), report.task);
+            println!(
+                "worker {}, process {}, is killed (SIGKILL) in the middle of task {}",
+                report.worker,
+                worker.id(),
+                report.task
+            );
         }
     }
     jobs.join_timeout(PATIENCE)?;
@@ -124,7 +138,8 @@ fn lead() -> Result<(), Box<dyn Error>> {
 
     for (number, worker) in workers.0.iter_mut().enumerate() {
         let status = worker.wait()?;
-        let wanted = if killed == Some(number as u64) { status.signal() == Some(9) } else { status.success() };
+        let wanted =
+            if killed == Some(number as u64) { status.signal() == Some(9) } else { status.success() };
         if !wanted {
             return Err(format!("worker {number} ended with {status}").into());
         }
@@ -186,7 +201,9 @@ impl Books {
         // Counted by a sieve, which shares nothing with the workers.
         let expected = sieve((TASKS * EACH) as usize);
         let done = self.finished();
-        println!("{done} of {TASKS} tasks done, {redelivered} delivered twice: {primes} primes, {expected} expected");
+        println!(
+            "{done} of {TASKS} tasks done, {redelivered} delivered twice: {primes} primes, {expected} expected"
+        );
         match (done, redelivered, primes) == (TASKS, 1, expected) {
             true => Ok(()),
             false => Err("the books do not balance".into()),

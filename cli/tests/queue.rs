@@ -387,6 +387,7 @@ fn an_output_that_fails_loses_nothing() {
     let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
     put(&place, &["--lines"], lines.clone()).succeed();
     get(&place, &["--out", "/dev/full"]).fail("cannot write /dev/full: ");
+    assert_eq!(place.stat("jobs").unwrap()["held"], 1000);
     get(&place, &["--out", "/nonexistent/x"]).fail("cannot create /nonexistent/x: ");
     let (reader, output) = get_unread(&place, &[]);
     drop(output);

@@ -87,7 +87,7 @@ fn work(worker: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn is_prime(n: u64) -> bool {
-    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    n > 1 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
 /// The parent: starts workers, gives them tasks, kills one, and looks whether the books balance.

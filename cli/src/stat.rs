@@ -99,10 +99,14 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
         _ => format!("{} bytes", units::count(seen.capacity)),
     };
     line(out, "capacity", &capacity);
+    let taken = match seen.kind {
+        Kind::ByteQueue | Kind::JoinableQueue => " (most of them only when they are needed)",
+        _ => "",
+    };
     line(
         out,
         "file",
-        &format!("{} bytes, mode {:04o}, user {}", units::count(seen.file_len), seen.mode, seen.owner),
+        &format!("{} bytes{taken}, mode {:04o}, user {}", units::count(seen.file_len), seen.mode, seen.owner),
     );
     line(out, "made", &format!("{ago} by process {}", seen.creator));
     let table = format!("{} of at most {}", living(seen), seen.max_participants);

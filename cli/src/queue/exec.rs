@@ -158,6 +158,7 @@ impl Crew<'_> {
         if ended.is_err() {
             // All end with the first that cannot go on.
             self.interrupt.stop();
+            // Who has looked before, and is about to pause, pauses by now.
             drop(self.lock());
             self.changed.notify_all();
         }

@@ -340,6 +340,13 @@ fn signals_reach_the_command_first() {
         assert_eq!(seen["participants"].as_array().unwrap().len(), 0, "{seen}");
         place.start(&["queue", "drain", "jobs"]).succeed();
     }
+    // Shells take back what their parent holds back; other programs do not.
+    put(&place, &["--lines"], *b"1000\n").succeed();
+    let running = get(&place, &["--exec", "sleep", "{}"]);
+    running.await_command("sleep");
+    running.signal(libc::SIGTERM);
+    assert!(running.end().stderr().contains("the command ended with signal: 15 "));
+    assert_eq!(place.start(&["queue", "drain", "jobs"]).succeed(), b"1 messages, 5 bytes\n");
     // One that ends its work in order has done it.
     let running = worker("trap 'exit 0' TERM;");
     running.signal(libc::SIGTERM);

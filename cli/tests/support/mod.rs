@@ -141,6 +141,21 @@ impl Running {
         assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
     }
 
+    /// The command that it runs, once it has become `program`.
+    pub(crate) fn await_command(&self, program: &str) -> u32 {
+        let threads = format!("/proc/{}/task", self.child.id());
+        wait_for(program, || {
+            let of_threads =
+                fs::read_dir(&threads).ok()?.map(|thread| thread.unwrap().path().join("children"));
+            let children: String =
+                of_threads.map(|path| fs::read_to_string(path).unwrap_or_default()).collect();
+            let is_it = |pid: &u32| {
+                fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == program)
+            };
+            children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_it)
+        })
+    }
+
     /// Waits until it has taken note of a signal that was sent to it: a second one sent before is none.
     pub(crate) fn await_taken(&self, signal: libc::c_int) {
         wait_for("the signal to be taken", || {
@@ -154,7 +169,10 @@ impl Running {
     pub(crate) fn end(mut self) -> Ended {
         let status = wait_for("the end", || self.child.try_wait().unwrap());
         let read = |thread: &mut Option<thread::JoinHandle<Vec<u8>>>| {
-            thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
+            let Some(thread) = thread.take() else { return Vec::new() };
+            // Later than its end, if it has left a child behind.
+            wait_for("the end of its output", || thread.is_finished().then_some(()));
+            thread.join().unwrap()
         };
         Ended { status, out: read(&mut self.stdout), err: read(&mut self.stderr) }
     }

@@ -107,6 +107,28 @@ fn targets(run: &Run) -> Vec<Target> {
 
     many(run, &mut add);
 
+    let small = point("ringway-loan-8", Spin, size(8), Rtt50);
+    let others =
+        [("ringway-loan-64K", 64 << 10), ("ringway-loan-1M", 1 << 20), ("ringway-loan-64M", 64 << 20)];
+    for (name, len) in others {
+        add(
+            format!("loan of {}, payload left alone, round trip", units::payload(len)),
+            "loan of 8 B",
+            AtMost(1.2),
+            ratio(run, point(name, Spin, size(8), Rtt50), small),
+        );
+    }
+    for (theirs, title) in [("iceoryx2", "iceoryx2"), ("floor-memcpy", "memcpy")] {
+        let bound = if theirs == "iceoryx2" { 1.0 } else { 0.9 };
+        let large = size(1 << 20);
+        add(
+            "Queue, 1 MiB copied in, read in place, bytes/s".into(),
+            title,
+            AtLeast(bound),
+            ratio(run, point("ringway-queue-bytes", Spin, large, Bytes), point(theirs, Poll, large, Bytes)),
+        );
+    }
+
     for (len, bound) in [(8, 30.0), (64, 15.0), (1 << 10, 6.0)] {
         let ours = point("ringway-bytes", Spin, size(len), Messages);
         add(
@@ -144,9 +166,12 @@ fn targets(run: &Run) -> Vec<Target> {
         ratio(run, ours, point("floor-memcpy", Poll, large, Bytes)),
     );
 
-    for (name, what) in
-        [("ringway-spsc", "spsc u64"), ("ringway-bytes", "bytes 8 B"), ("ringway-pipe", "Pipe 8 B")]
-    {
+    for (name, what) in [
+        ("ringway-spsc", "spsc u64"),
+        ("ringway-bytes", "bytes 8 B"),
+        ("ringway-pipe", "Pipe 8 B"),
+        ("ringway-queue", "Queue u64"),
+    ] {
         let park = point(name, Park, size(8), Rtt50);
         add(
             format!("{what}, both asleep, round trip"),
@@ -191,7 +216,7 @@ fn targets(run: &Run) -> Vec<Target> {
         );
     }
 
-    for name in ["ringway-spsc", "ringway-bytes", "ringway-pipe"] {
+    for name in ["ringway-spsc", "ringway-bytes", "ringway-pipe", "ringway-queue"] {
         for (metric, what, bound) in
             [(Metric::Attach, "attach to one that exists", 100.0), (Metric::Create, "create", 200.0)]
         {

@@ -20,6 +20,7 @@ mod pipe;
 mod ringway_bytes;
 mod ringway_pipe;
 mod ringway_queue;
+mod ringway_queue_bytes;
 mod ringway_spsc;
 mod rtrb;
 mod seqpacket;
@@ -38,6 +39,12 @@ pub(crate) static ALL: &[&Peer] = &[
     &ringway_bytes::PEER,
     &ringway_pipe::PEER,
     &ringway_queue::PEER,
+    &ringway_queue_bytes::PEER,
+    &ringway_queue_bytes::LOAN,
+    &ringway_queue_bytes::LOAN_8,
+    &ringway_queue_bytes::LOAN_64K,
+    &ringway_queue_bytes::LOAN_1M,
+    &ringway_queue_bytes::LOAN_64M,
     &iceoryx2::PEER,
     &shaq_spsc::PEER,
     &shaq_mpmc::PEER,

@@ -76,14 +76,22 @@ impl Victim {
         self.address() == end_address()
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether the next instruction is a system call.
+    pub(crate) fn enters_kernel(&self) -> bool {
+        // Reading our own memory instead of the victim's: the code is the same.
+        let at = self.address() as *const u16;
+        // SAFETY: the victim is about to execute what is there, so it is mapped there, and here as well.
+        unsafe { at.read_unaligned() == SYSCALL }
+    }
+
     /// Executes one instruction.
     pub(crate) fn step(&self, when_asleep: WhenAsleep<'_>) {
-        // Only system calls take long. Reading our own memory instead of the victim's: the code is the same.
-        let may_sleep = when_asleep.is_some() && {
-            let at = self.address() as *const u16;
-            // SAFETY: the victim is about to execute what is there, so it is mapped there, and here as well.
-            unsafe { at.read_unaligned() == SYSCALL }
-        };
+        // Only system calls take long.
+        let may_sleep = when_asleep.is_some() && self.enters_kernel();
         self.go(libc::PTRACE_SINGLESTEP, if may_sleep { when_asleep } else { None }, false);
     }
 

@@ -102,6 +102,7 @@ fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
     let mut shared = Shared::default();
     shared.look_anew(victim.pid());
     let mut is_news = true;
+    let mut repeats = 0_usize;
     let mut say = |position, is_news: bool, last: bool| {
         positions.push(Met { position, is_news });
         if last || positions.len() == CHUNK {
@@ -123,7 +124,10 @@ fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
         if slept {
             say(Position { address, asleep: true }, true, false);
         }
-        is_news = enters_kernel || shared.has_changed(victim.pid());
+        // An instruction that repeats itself, as a copy does, is looked after a few times only, and at its end.
+        repeats = if victim.address() == address { repeats + 1 } else { 0 };
+        let looks = repeats == 0 || repeats.is_power_of_two();
+        is_news = enters_kernel || looks && shared.has_changed(victim.pid());
         if enters_kernel {
             shared.look_anew(victim.pid());
         }

@@ -59,7 +59,14 @@ impl Victim {
             panic!("it ended without an operation, or went on behind it");
         });
         let victim = Victim { pid };
-        victim.expect_trap(process::wait(pid));
+        let mut status = process::wait(pid);
+        // While it gets ready, its children may end.
+        while libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGCHLD {
+            // SAFETY: lets a stopped child go on, without the signal.
+            unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0, 0) };
+            status = process::wait(pid);
+        }
+        victim.expect_trap(status);
         assert_eq!(victim.address(), begin as *const () as u64 + 1, "the victim stopped somewhere else");
         victim
     }

@@ -15,7 +15,7 @@ pub(crate) struct Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Met {
     pub(crate) position: Position,
-    /// Whether others see something else than at the position before.
+    /// Whether others see something else than at the position before, as far as somebody looked.
     pub(crate) is_news: bool,
 }
 
@@ -70,7 +70,7 @@ impl Way {
 pub(crate) struct Trace {
     positions: Vec<Position>,
     ways: Vec<Way>,
-    /// What `Met` says, except that an instruction which repeats itself, as a copy does, brings news a few times only.
+    /// Whether others see something else than at the position before.
     news: Vec<bool>,
 }
 
@@ -79,21 +79,6 @@ const SHORT: usize = 1000;
 
 /// See [`Trace::choose`].
 const ONE_IN: usize = 16;
-
-/// Marks the news of each position. Of those at which one instruction repeats itself, the first, second, fourth and so on
-/// count, and the last.
-fn news_of(all: &[Met]) -> Vec<bool> {
-    let repeats = |at: usize| {
-        at > 0 && all.get(at).is_some_and(|met| met.position == all[at - 1].position && !met.position.asleep)
-    };
-    let mut times = 0_usize;
-    let mut news = Vec::with_capacity(all.len());
-    for (at, met) in all.iter().enumerate() {
-        times = if repeats(at) { times + 1 } else { 0 };
-        news.push(met.is_news && (times == 0 || times.is_power_of_two() || !repeats(at + 1)));
-    }
-    news
-}
 
 /// What running into a breakpoint costs, in steps.
 const HIT: u32 = 3;
@@ -121,7 +106,7 @@ impl Trace {
             }
             ways.push(awake);
         }
-        let news = news_of(all);
+        let news = all.iter().map(|met| met.is_news).collect();
         Trace { positions, ways, news }
     }
 
@@ -239,14 +224,5 @@ mod tests {
         let expected: std::collections::BTreeSet<usize> = sampled.collect();
         assert_eq!(trace.choose(false), expected.into_iter().collect::<Vec<_>>());
         assert_eq!(trace.choose(true).len(), 5001);
-    }
-
-    #[test]
-    fn a_copy_brings_news_a_few_times() {
-        let addresses = (0..10).chain([10; 100]).chain(11..15);
-        let all: Vec<_> = addresses.map(|address| Met { is_news: true, ..met(&address) }).collect();
-        let told: Vec<_> = (0..all.len()).filter(|&at| news_of(&all)[at]).collect();
-        let copy = [10, 11, 12, 14, 18, 26, 42, 74, 109];
-        assert_eq!(told, (0..10).chain(copy).chain(110..114).collect::<Vec<_>>());
     }
 }

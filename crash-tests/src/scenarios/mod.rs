@@ -1,12 +1,14 @@
 //! All scenarios, by subject.
 
 mod bell;
+mod byte_queue;
 mod bytes;
 mod eventcount;
 mod faulty;
 mod line;
 mod named;
 mod pipe;
+mod pooled;
 mod queue;
 mod ring;
 mod segment;
@@ -25,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         pipe::scenarios(),
         eventcount::scenarios(),
         queue::scenarios(),
+        byte_queue::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

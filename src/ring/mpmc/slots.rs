@@ -346,14 +346,45 @@ impl Slots {
         self.look().is_ok() || self.header().has_orphans() && self.find(Word::is_orphan)
     }
 
-    /// How many messages are there, by the hints: exact while nobody sends, receives or dies.
+    /// How many messages are there: exact while nobody sends or receives, except that places which dead senders left between
+    /// messages count too, until they are passed.
     pub(crate) fn len(&self) -> u32 {
         let capacity = self.geometry.capacity();
-        if self.header().has_orphans() {
+        // Each sender that a closed queue refuses leaves such a place.
+        if self.header().has_orphans() || !self.header().closing.is_open() {
             return (0..capacity).filter(|&index| self.word(index).state() == State::Ready).count() as u32;
         }
-        let (head, tail) = (self.head(), self.tail());
+        let (head, tail) = (self.first_unread(), self.first_free());
         tail.ahead_of(head, capacity).clamp(0, capacity.into()) as u32
+    }
+
+    /// The first place that no receiver has passed. The hint may be behind: nobody moves it over the places of senders that
+    /// died or were refused, and some die before they move it.
+    fn first_unread(&self) -> Position {
+        let mut at = self.head();
+        for _ in 0..self.geometry.patience() {
+            match self.judge(at, self.word(at.index)) {
+                Next::Go(next) => at = next,
+                Next::LapsBehind => return self.rebuild_head(),
+                _ => break,
+            }
+        }
+        at
+    }
+
+    /// The first place that no sender has claimed. The hint may be behind here too.
+    fn first_free(&self) -> Position {
+        let capacity = self.geometry.capacity();
+        let mut at = self.tail();
+        for _ in 0..self.geometry.patience() {
+            let seen = self.word(at.index);
+            match (laps_ahead(seen.lap(), at.lap), seen.state()) {
+                (0, State::Free) | (..0, _) => break,
+                (1.., State::Free) => at = Position::new(seen.lap().wrapping_sub(1), at.index).next(capacity),
+                _ => at = Position::new(seen.lap(), at.index).next(capacity),
+            }
+        }
+        at
     }
 
     fn find(&self, wanted: impl Fn(Word) -> bool) -> bool {

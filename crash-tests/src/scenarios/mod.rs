@@ -13,6 +13,7 @@ mod queue;
 mod ring;
 mod segment;
 mod spsc;
+mod tasks;
 
 use crate::scenario::Scenario;
 
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Scenario> {
         eventcount::scenarios(),
         queue::scenarios(),
         byte_queue::scenarios(),
+        tasks::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

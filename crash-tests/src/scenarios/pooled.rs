@@ -112,7 +112,7 @@ const READING: u64 = 3;
 const LOANED: u64 = 1;
 pub(super) const KEPT: u64 = 3;
 pub(super) const TASK: u64 = 4;
-pub(super) const ORPHAN: u64 = 5;
+const ORPHAN: u64 = 5;
 
 impl Remains {
     /// The dead one's index: that of the survivor is 1, and those who come after him have the next.

@@ -28,6 +28,7 @@
 //! | `repair`: word, AcqRel | the same as for `commit` and `free` | what the dead owner did |
 
 mod close;
+mod count;
 mod repair;
 mod slots;
 mod straight;

@@ -54,9 +54,6 @@ pub(crate) struct Claim {
 /// steps to others who went ahead.
 const ROUNDS: u32 = 4;
 
-/// So many messages are counted rather than concluded from the hints.
-const COUNTED: u32 = 64;
-
 impl Slots {
     /// Names the place of a ring.
     ///
@@ -315,7 +312,7 @@ impl Slots {
     }
 
     /// What a receiver at `at` concludes from the word there.
-    fn judge(&self, at: Position, seen: Word) -> Next {
+    pub(super) fn judge(&self, at: Position, seen: Word) -> Next {
         let capacity = self.geometry.capacity();
         match (laps_ahead(seen.lap(), at.lap), seen.state()) {
             (0, State::Ready) => Next::Here { hint: !seen.is_orphan() },
@@ -360,25 +357,6 @@ impl Slots {
         self.look().is_ok() || self.header().has_orphans() && self.find(Word::is_orphan)
     }
 
-    /// How many messages are there: exact while nobody sends, receives or dies, but that a place left by a dead sender may
-    /// count as one if there are many.
-    pub(crate) fn len(&self) -> u32 {
-        let (capacity, header) = (self.geometry.capacity(), self.header());
-        let holds = |index: u32| self.word(index).state() == State::Ready;
-        // Orphans lie behind the head. Once the queue is closed, refused senders leave places with nothing in them.
-        if header.has_orphans() || !header.closing.is_open() {
-            return (0..capacity).filter(|&index| holds(index)).count() as u32;
-        }
-        let (head, tail) = (self.head(), self.tail());
-        let len = tail.ahead_of(head, capacity).clamp(0, capacity.into()) as u32;
-        if len > COUNTED {
-            return len;
-        }
-        let places = core::iter::successors(Some(head), |at| Some(at.next(capacity)));
-        let is_ready = |at: &Position| self.word(at.index) == Word::free(at.lap).ready(0);
-        places.take(len as usize).filter(is_ready).count() as u32
-    }
-
     fn find(&self, wanted: impl Fn(Word) -> bool) -> bool {
         (0..self.geometry.capacity()).any(|index| wanted(self.word(index)))
     }
@@ -396,7 +374,7 @@ impl Slots {
 }
 
 /// What is to be done at a place, for a receiver.
-enum Next {
+pub(super) enum Next {
     /// Take it. An orphan's place is behind the hint, which then stays.
     Here {
         hint: bool,

@@ -12,7 +12,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ringway::{Wait, bytes, inspect, spsc};
+use ringway::{Deadline, Queue, Wait, bytes, inspect, spsc};
 use std::hint::black_box;
 
 #[repr(C)]
@@ -141,6 +141,55 @@ fn records(c: &mut Criterion) {
     group.finish();
 }
 
+fn queues(c: &mut Criterion) {
+    let mut group = c.benchmark_group("queue");
+    group.throughput(Throughput::Elements(1));
+    let queue = Queue::<u64>::anonymous(1024).unwrap();
+    group.bench_function("send_recv/u64", |b| {
+        b.iter(|| {
+            queue.send(black_box(7)).unwrap();
+            queue.recv().unwrap()
+        });
+    });
+    let queue = Queue::<[u8; 64]>::anonymous(1024).unwrap();
+    group.bench_function("send_recv/64B", |b| {
+        b.iter(|| {
+            queue.send(black_box([7; 64])).unwrap();
+            queue.recv().unwrap()
+        });
+    });
+    let queue = Queue::<[u8]>::anonymous(1024).unwrap();
+    for len in [8, 1024] {
+        let (message, mut buffer) = (vec![7; len], Vec::new());
+        group.bench_function(BenchmarkId::new("send_recv_into", len), |b| {
+            b.iter(|| {
+                queue.send(black_box(&message)).unwrap();
+                queue.recv_into(&mut buffer, Deadline::NEVER).unwrap()
+            });
+        });
+        group.bench_function(BenchmarkId::new("reserve_recv", len), |b| {
+            b.iter(|| {
+                let mut loan = queue.reserve(black_box(len)).unwrap();
+                loan[0] = 7;
+                loan.commit().unwrap();
+                queue.recv().unwrap()[len - 1]
+            });
+        });
+    }
+    group.throughput(Throughput::Elements(32));
+    let queue = Queue::<u64>::anonymous(1024).unwrap();
+    let (values, mut place) = ([7; 32], Vec::with_capacity(32));
+    group.bench_function("many32/u64", |b| {
+        b.iter(|| {
+            queue.send_many(black_box(&values)).unwrap();
+            place.clear();
+            assert_eq!(queue.recv_many(&mut place, 32, Deadline::NOW).unwrap(), 32);
+            place[31]
+        });
+    });
+    group.finish();
+}
+
 fn opening(c: &mut Criterion) {
     let mut group = c.benchmark_group("open");
     let name = |what: &str| format!("bench-{what}-{}", std::process::id());
@@ -167,5 +216,5 @@ fn opening(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, typed, records, opening);
+criterion_group!(benches, typed, records, queues, opening);
 criterion_main!(benches);

@@ -102,18 +102,6 @@ impl Core {
         self.segment.is_dead(index) || self.segment.is_inherited(index)
     }
 
-    /// For a sender that found no space: whether it has let receivers work for a moment, and should look again.
-    #[cold]
-    pub(super) fn pause_for_space(&self) -> bool {
-        self.slots.pause_for_space(&self.sending.1)
-    }
-
-    /// The same for a receiver that found no message.
-    #[cold]
-    pub(super) fn pause_for_messages(&self) -> bool {
-        self.slots.pause_for_messages(&self.receiving.1)
-    }
-
     /// Sends by `attempt`, once.
     ///
     /// # Errors
@@ -143,6 +131,7 @@ impl Core {
         if let PushError::Full(blocker) = why
             && !self.repair(blocker)
             && !self.look_for_the_dead_now_and_then()
+            && !self.slots.pause_for_space(&self.sending.1)
         {
             return Err(self.refused(why));
         }
@@ -179,6 +168,7 @@ impl Core {
         if !matches!(why, PushError::Full(_) | PushError::Contended) {
             return Err(self.refused(why));
         }
+        self.slots.pause_for_space(&self.sending.1);
         let mut try_once = || match attempt(me) {
             Ok(sent) => Some(Ok(sent)),
             Err(PushError::Full(_) | PushError::Contended) if self.is_open() => None,
@@ -266,7 +256,9 @@ impl Core {
         let changed = match why {
             PopError::Busy(blocker) => self.repair(blocker),
             PopError::Corrupt(corrupt) => return Err(RecvError::Corrupt(corrupt)),
-            PopError::Empty | PopError::Contended => self.look_for_the_dead_now_and_then(),
+            PopError::Empty | PopError::Contended => {
+                self.look_for_the_dead_now_and_then() || self.slots.pause_for_messages(&self.receiving.1)
+            }
         };
         if !changed && self.body().header.closing.phase() == Phase::Open {
             return Err(self.found_nothing());
@@ -308,6 +300,7 @@ impl Core {
         deadline: Deadline,
         mut attempt: impl FnMut(u16) -> Result<R, PopError>,
     ) -> Result<R, RecvError> {
+        self.slots.pause_for_messages(&self.receiving.1);
         let mut try_once = || self.receive_or_end(me, &mut attempt);
         let patrol = || {
             self.look_for_the_dead();

@@ -36,30 +36,23 @@ impl<T: Pod> Queue<T> {
     }
 
     #[inline]
-    fn push(&self, value: T) -> impl FnMut(u16) -> Result<u64, PushError> + '_ {
-        let (ring, core) = (self.ring(), &*self.core);
-        move |me| match ring.push(me, value, core.barrier) {
-            Err(PushError::Full(_)) if core.pause_for_space() => ring.push(me, value, core.barrier),
-            pushed => pushed,
-        }
+    fn push(&self, value: T) -> impl FnMut(u16) -> Result<u64, PushError> {
+        let (ring, barrier) = (self.ring(), self.core.barrier);
+        move |me| ring.push(me, value, barrier)
     }
 
     #[inline]
     pub(super) fn pop(&self) -> impl FnMut(u16) -> Result<Popped<T>, PopError> + '_ {
         let (ring, core) = (self.ring(), &*self.core);
         move |me| {
-            let mut paused = false;
             for _ in 0..AT_ONCE {
                 let given_up = |value: &T, deliveries| {
                     core.policy.gives_up(deliveries, core.body(), |letters| post(letters, *value))
                 };
-                match ring.pop_unless(me, |owner| core.is_dead(owner), given_up) {
-                    Ok(Some(popped)) => return Ok(popped),
-                    Ok(None) => core.freed(1),
-                    // Once: others may go on taking what comes.
-                    Err(PopError::Empty) if !paused && core.pause_for_messages() => paused = true,
-                    Err(why) => return Err(why),
+                if let Some(popped) = ring.pop_unless(me, |owner| core.is_dead(owner), given_up)? {
+                    return Ok(popped);
                 }
+                core.freed(1);
             }
             Err(PopError::Contended)
         }

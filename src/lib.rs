@@ -1,4 +1,4 @@
-//! Rings and pipes in shared memory, between the processes of one Linux machine: faster than anything else on it,
+//! Rings, pipes and queues in shared memory, between the processes of one Linux machine: faster than anything else on it,
 //! without copies, and safe against processes that die at any instruction.
 //!
 //! ```
@@ -14,7 +14,8 @@
 //! |---|---|
 //! | one producer, one consumer, messages of one plain type | [`spsc`], the fastest: hundreds of millions of messages a second |
 //! | one producer, one consumer, records of any length | [`bytes`] |
-//! | any number of processes that send, any number that receive, values of one plain type | [`Queue`], or [`SimpleQueue`] with nothing to choose |
+//! | any number of processes that send, any number that receive: values of one plain type, or bytes | [`Queue`], or [`SimpleQueue`] with nothing to choose |
+//! | the same, and work that must be done even if the worker dies | [`JoinableQueue`] |
 //! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
 //!
 //! Each can be made with a name ([`create`](spsc::Producer::create), [`open`](spsc::Producer::open)), without one to be
@@ -38,8 +39,9 @@
 //! It runs on Linux, on one machine. Exactly-once processing is the application's to make.
 //!
 //! # Forks
-//! A forked child may go on using a [`Connection`]: it becomes a holder of that end. A ring's role stays with the
-//! parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork do nothing in the child.
+//! A forked child may go on using a [`Connection`], a [`Queue`] or a [`JoinableQueue`]: it becomes somebody of its own. A
+//! ring's role stays with the parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork
+//! do nothing in the child.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringway uses futexes, memfds and open-file-description locks: it runs on Linux");

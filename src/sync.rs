@@ -292,12 +292,13 @@ impl<T: Copy> Slot<T> {
         Slot { place }
     }
 
-    /// Copies the content out.
+    /// Copies the content out. (The product reads by wider words: `ring::read`.)
     ///
     /// # Safety
     /// The slot holds an initialised `T`, and by the ring's indices only readers use it now. A process that
     /// breaks that rule can make the value arbitrary, so any bit pattern must be a valid `T`.
     #[inline]
+    #[cfg(any(loom, test))]
     pub(crate) unsafe fn read(&self) -> T {
         access();
         #[cfg(not(loom))]

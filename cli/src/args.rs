@@ -7,13 +7,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     harness::worker::WorkerArgs,
     list::{CleanArgs, LsArgs, RmArgs},
+    queue::QueueArgs,
     recv::RecvArgs,
     send::SendArgs,
     stat::StatArgs,
     transport::{Kind, work},
 };
 
-/// Rings and pipes between the processes of one machine.
+/// Rings, pipes and queues between the processes of one machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "ringway",
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     Send(SendArgs),
     Recv(RecvArgs),
+    Queue(QueueArgs),
     Ls(LsArgs),
     Stat(StatArgs),
     Rm(RmArgs),

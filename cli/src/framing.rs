@@ -21,6 +21,8 @@ pub(crate) enum Framing {
     Blocks(usize),
     /// Each message follows its length, a little-endian `u32`.
     LengthPrefixed,
+    /// All of it is one message, however long or short.
+    Whole,
 }
 
 /// How large the read buffer is: the size of a pipe.
@@ -45,6 +47,9 @@ impl fmt::Display for FrameError {
             FrameError::Read(error) => write!(f, "cannot read the input: {error}"),
             FrameError::TooLong { message, framing: Framing::Lines, limit, .. } => {
                 write!(f, "line {message} is longer than the {limit} bytes a message may have")
+            }
+            FrameError::TooLong { framing: Framing::Whole, limit, .. } => {
+                write!(f, "the input is longer than the {limit} bytes a message may have")
             }
             FrameError::TooLong { message, len: Some(len), limit, .. } => {
                 write!(f, "message {message} claims {len} bytes, more than the {limit} a message may have")
@@ -138,6 +143,16 @@ impl<R: Read> Splitter<R> {
                     return Ok(false);
                 }
             }
+            Framing::Whole => {
+                if self.taken > 0 {
+                    return Ok(false);
+                }
+                self.fill(message, self.limit.saturating_add(1))?;
+                if message.len() > self.limit {
+                    let (framing, limit) = (self.framing, self.limit);
+                    return Err(FrameError::TooLong { message: number, framing, len: None, limit });
+                }
+            }
             Framing::LengthPrefixed => {
                 match self.fill(message, 4)? {
                     0 => return Ok(false),
@@ -197,7 +212,12 @@ pub(crate) enum Joined {
 impl<W: Write> Joiner<W> {
     /// A joiner that writes to `output`.
     pub(crate) fn new(output: W, form: Joined) -> Self {
-        Joiner { output: io::BufWriter::with_capacity(TOGETHER, output), form }
+        Joiner::with_buffer(output, form, TOGETHER)
+    }
+
+    /// The same with room for more bytes of small messages: for where they are not lost with us.
+    pub(crate) fn with_buffer(output: W, form: Joined, bytes: usize) -> Self {
+        Joiner { output: io::BufWriter::with_capacity(bytes, output), form }
     }
 
     /// Writes one message.

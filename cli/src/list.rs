@@ -13,6 +13,7 @@ use ringway::{
 
 use crate::{
     error::Failure,
+    queue::{hold_filled, is_of_bytes},
     rendezvous::about,
     report::{
         style::{Style, stdout_width},
@@ -21,19 +22,20 @@ use crate::{
     },
 };
 
-/// Lists the named rings and pipes of this user
+/// Lists the named rings, pipes and queues of this user
 ///
 /// Looks at $RINGWAY_DIR, or else /dev/shm/ringway-UID. Looking disturbs nobody.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Columns:
-  capacity  messages of a typed ring, bytes of a byte ring or of each direction of a pipe
-  element   bytes of a message of a typed ring
+  capacity  messages of a typed ring or a queue, bytes of a byte ring or of each direction of a pipe
+  element   bytes of a message where all have the same length
   fill      how much of the capacity is in use; for a pipe, of its fuller direction
   attached  living processes
-  notes     unused   nobody is attached: `ringway clean` removes it
+  notes     unused   nobody is attached: `ringway clean` removes it, unless it is a queue with messages
             stale    made before the machine was last booted: whoever creates the name anew replaces it
-            died     a process died attached to it, and nobody has cleaned up after it yet")]
+            died     a process died attached to it, and nobody has cleaned up after it yet
+            closed   nobody can put anything into the queue any more")]
 pub(crate) struct LsArgs {}
 
 /// Removes names; whoever is attached goes on without
@@ -45,8 +47,14 @@ pub(crate) struct RmArgs {
 }
 
 /// Removes all names nobody is attached to, and what killed creators left behind
+///
+/// Queues of bytes with messages in them stay: their workers may be yet to come.
 #[derive(Args, Debug)]
-pub(crate) struct CleanArgs {}
+pub(crate) struct CleanArgs {
+    /// Queues with messages in them too
+    #[arg(long)]
+    all: bool,
+}
 
 /// Lists.
 pub(crate) fn ls() -> Result<(), Failure> {
@@ -97,15 +105,19 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     } else if died {
         notes.push("died");
     }
+    if matches!(&object.detail, Detail::Queue(queue) if queue.closed) {
+        notes.push("closed");
+    }
     if corrupt(object) {
         notes.push("corrupt");
     }
     let capacity = match object.kind {
-        Kind::Spsc => units::count(object.capacity),
+        Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
         _ => usize::try_from(object.capacity).map_or_else(|_| units::bytes(object.capacity), units::payload),
     };
     let element = match object.kind {
-        Kind::Spsc => format!("{} B", object.element_size),
+        Kind::Spsc | Kind::Queue => format!("{} B", object.element_size),
+        Kind::JoinableQueue if !is_of_bytes(object) => format!("{} B", object.element_size),
         _ => String::new(),
     };
     vec![
@@ -132,8 +144,10 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Bytes, _) => "byte ring",
         (Kind::Pipe, Detail::Pipe(pipe)) if pipe.simplex => "simplex pipe",
         (Kind::Pipe, _) => "pipe",
-        (Kind::Queue, Detail::Queue(queue)) if queue.closed => "closed queue",
         (Kind::Queue, _) => "queue",
+        (Kind::ByteQueue, _) => "queue of bytes",
+        (Kind::JoinableQueue, _) if is_of_bytes(object) => "joinable queue of bytes",
+        (Kind::JoinableQueue, _) => "joinable queue",
         _ => "unknown",
     }
 }
@@ -159,6 +173,7 @@ fn corrupt(object: &Object) -> bool {
         Detail::Pipe(pipe) => {
             [Some(&pipe.forth), pipe.back.as_ref()].into_iter().flatten().any(|lane| lane.corrupt.is_some())
         }
+        Detail::Queue(queue) => queue.chunks.is_some_and(|chunks| chunks.corrupt > 0),
         _ => false,
     }
 }
@@ -192,7 +207,9 @@ pub(crate) fn rm(args: &RmArgs) -> Result<(), Failure> {
 }
 
 /// Removes what is not in use, and says what that was.
-pub(crate) fn clean() -> Result<(), Failure> {
+pub(crate) fn clean(args: &CleanArgs) -> Result<(), Failure> {
+    // What somebody is attached to is not removed.
+    let _held = if args.all { Vec::new() } else { hold_filled()? };
     let removed = ringway::clean().map_err(|error| about("the directory for names", error))?;
     let text: String = removed.iter().map(|name| format!("{}\n", printable(name))).collect();
     io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)

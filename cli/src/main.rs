@@ -8,6 +8,7 @@ mod framing;
 mod harness;
 mod list;
 mod monitor;
+mod queue;
 mod recv;
 mod rendezvous;
 mod report;
@@ -28,10 +29,11 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
+        Command::Queue(args) => queue::run(&args),
         Command::Ls(_) => list::ls(),
         Command::Stat(args) => stat::run(&args),
         Command::Rm(args) => list::rm(&args),
-        Command::Clean(_) => list::clean(),
+        Command::Clean(args) => list::clean(&args),
         Command::Worker(args) => harness::worker::run(&args),
     };
     match outcome {

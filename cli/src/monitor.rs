@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    fmt,
     io::{self, IsTerminal, PipeReader, PipeWriter, Write},
     os::fd::AsRawFd,
     process,
@@ -22,7 +23,7 @@ use crate::{
     error::{Context, FAILED, Failure},
     rendezvous::{abandon, is_nameless, look},
     report::{progress::is_wanted, units},
-    sys::{self, Signals},
+    sys::{self, Caught, Signals},
 };
 
 /// How often the progress line is drawn.
@@ -39,6 +40,53 @@ pub(crate) struct Count {
     messages: AtomicU64,
     /// All is sent; what is in the ring is still to be taken.
     draining: AtomicBool,
+}
+
+/// What messages go through, as the monitor sees it.
+pub(crate) trait Subject: fmt::Debug + Sync {
+    /// What is to be done about a signal: `None` if the program can end at once, else how long to wait for the work
+    /// to end by itself. A second signal asks once more.
+    fn stop(&self, caught: Caught) -> Option<Duration>;
+
+    /// Why nothing can ever come of it any more, if that is so.
+    fn hopeless(&self) -> Option<String>;
+
+    /// What the progress line says about it. `draining`: all is sent.
+    fn state(&self, draining: bool) -> String;
+}
+
+impl Subject for Connection {
+    fn stop(&self, _: Caught) -> Option<Duration> {
+        abandon(self);
+        None
+    }
+
+    /// The name is gone and the other end was never taken. (If it was, the library tells.)
+    fn hopeless(&self) -> Option<String> {
+        if !is_nameless(self) {
+            return None;
+        }
+        let (object, pipe) = look(self).ok()?;
+        let (other, who) = match self.end() {
+            End::First => (&pipe.second, "receiver"),
+            End::Second => (&pipe.first, "sender"),
+        };
+        // Who else is attached may be just arriving.
+        let alone = object.participants.iter().filter(|process| process.alive).count() <= 1;
+        let why = || format!("the name was removed before any {who} came: nobody can come now");
+        (other.arrivals == 0 && alone).then(why)
+    }
+
+    fn state(&self, draining: bool) -> String {
+        let Ok((_, pipe)) = look(self) else { return String::new() };
+        let fill = pipe.forth.held_bytes as f64 / self.capacity().max(1) as f64;
+        match self.end() {
+            End::First if pipe.second.living() == 0 => "waiting for a receiver".into(),
+            End::First if draining => "all sent, waiting for the rest to be taken".into(),
+            End::Second if pipe.first.arrivals == 0 => "waiting for a sender".into(),
+            _ => format!("ring {:.0} % full", fill * 100.0),
+        }
+    }
 }
 
 impl Count {
@@ -70,7 +118,7 @@ impl Count {
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
     pub(crate) name: &'a str,
-    pub(crate) connection: &'a Connection,
+    pub(crate) subject: &'a dyn Subject,
     pub(crate) count: &'a Count,
     /// How many bytes there will be, if that is known.
     pub(crate) total: Option<u64>,
@@ -118,41 +166,41 @@ impl Watched<'_> {
         let start = Instant::now();
         let mut line = Line { visible, drawn: false, last: (Duration::ZERO, 0), rate: 0.0 };
         let pause = if visible { REDRAW } else { LOOK };
+        // The signal that ends us, and when at the latest.
+        let mut dying: Option<(libc::c_int, Instant)> = None;
         loop {
-            let [signalled, over] = sys::poll_input([signals.fd(), over.as_raw_fd()], pause);
+            let left = dying.map_or(pause, |(_, until)| until.saturating_duration_since(Instant::now()));
+            let [signalled, over] = sys::poll_input([signals.fd(), over.as_raw_fd()], pause.min(left));
             if over {
                 line.finish(self, start.elapsed());
                 return;
             }
-            if let Some(signal) = signalled.then(|| signals.next()).flatten() {
+            if let Some(caught) = signalled.then(|| signals.next()).flatten() {
                 line.clear();
-                abandon(self.connection);
-                sys::die_of(signal);
+                match self.subject.stop(caught) {
+                    None => sys::die_of(caught.signal),
+                    Some(patience) => {
+                        let until = Instant::now() + patience;
+                        dying = dying.or(Some((caught.signal, until)));
+                    }
+                }
             }
-            self.look_around(&mut line);
-            line.draw(self, start.elapsed());
+            match dying {
+                Some((signal, until)) if Instant::now() >= until => sys::die_of(signal),
+                Some(_) => {}
+                None => {
+                    self.look_around(&mut line);
+                    line.draw(self, start.elapsed());
+                }
+            }
         }
     }
 
-    /// Ends the program if it waits for somebody who cannot come: the name is gone and the other end was never
-    /// taken. (If it was, the library tells.)
+    /// Ends the program if nothing can come of it.
     fn look_around(&self, line: &mut Line) {
-        if !is_nameless(self.connection) {
-            return;
-        }
-        let Ok((object, pipe)) = look(self.connection) else { return };
-        let (other, who) = match self.connection.end() {
-            End::First => (&pipe.second, "receiver"),
-            End::Second => (&pipe.first, "sender"),
-        };
-        // Who else is attached may be just arriving.
-        let alone = object.participants.iter().filter(|process| process.alive).count() <= 1;
-        if other.arrivals == 0 && alone {
+        if let Some(why) = self.subject.hopeless() {
             line.clear();
-            eprintln!(
-                "ringway: {}: the name was removed before any {who} came: nobody can come now",
-                self.name
-            );
+            eprintln!("ringway: {}: {why}", self.name);
             process::exit(i32::from(FAILED));
         }
     }
@@ -179,9 +227,8 @@ impl Line {
         self.rate = if before == 0 { rate } else { 0.7 * self.rate + 0.3 * rate };
         self.last = (now, bytes);
         let mut text = describe(watched, now, self.rate);
-        if let Ok((_, pipe)) = look(watched.connection) {
-            text += &state(watched, &pipe);
-        }
+        text += "  ";
+        text += &watched.subject.state(watched.count.draining.load(Relaxed));
         self.drawn = true;
         // A terminal that cannot be written to shows no progress; nothing else is lost.
         let _ = write!(io::stderr(), "\r\x1b[2K{}", shorten(&text, sys::terminal_width(2).unwrap_or(80)));
@@ -211,18 +258,6 @@ fn describe(watched: &Watched<'_>, now: Duration, rate: f64) -> String {
     };
     let time = format!("{}:{:02}", seconds / 60, seconds % 60);
     format!("{}: {}{part}  {}  {time}", watched.name, units::bytes(bytes), units::bandwidth(rate))
-}
-
-/// What the stream waits for, if it does.
-fn state(watched: &Watched<'_>, pipe: &ringway::inspect::Pipe) -> String {
-    let fill = pipe.forth.held_bytes as f64 / watched.connection.capacity().max(1) as f64;
-    let draining = watched.count.draining.load(Relaxed);
-    match watched.connection.end() {
-        End::First if pipe.second.living() == 0 => "  waiting for a receiver".into(),
-        End::First if draining => "  all sent, waiting for the rest to be taken".into(),
-        End::Second if pipe.first.arrivals == 0 => "  waiting for a sender".into(),
-        _ => format!("  ring {:.0} % full", fill * 100.0),
-    }
 }
 
 /// A line must not wrap, or it could not be drawn over.

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
     mem,
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -63,14 +63,7 @@ impl RecvArgs {
 
 /// Receives.
 pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
-    let path = args.out.as_deref().filter(|path| path.as_os_str() != "-");
-    let output = match path {
-        Some(path) => File::create(path).context(|| format!("cannot create {}", path.display()))?,
-        None => {
-            let copy = io::stdout().as_fd().try_clone_to_owned();
-            File::from(copy.context(|| "cannot write to standard output".into())?)
-        }
-    };
+    let output = Output::open(args.out.as_deref())?;
     let signals = Signals::take().context(|| "cannot watch for signals".into())?;
     let connection = meet(&args.name, End::Second, CAPACITY, |text| note(&args.name, &text))?;
     let count = Count::default();
@@ -78,18 +71,14 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
     let outcome = thread::scope(|scope| {
         let watched = Watched {
             name: &args.name,
-            connection: &connection,
+            subject: &connection,
             count: &count,
             total: None,
-            may_draw: !output.is_terminal(),
+            may_draw: !output.file.is_terminal(),
         };
         let monitor = Monitor::start(scope, &signals, watched)?;
         incoming.warn_of_earlier_receivers(&args.name);
-        let fail = |error| match path {
-            Some(path) => Failure::Io(format!("cannot write {}", path.display()), error),
-            None => Failure::from_stdout(error),
-        };
-        let outcome = pump(&mut incoming, &output, args.form(), fail);
+        let outcome = pump(&mut incoming, &output.file, args.form(), |error| output.failure(error));
         drop(monitor);
         outcome
     });
@@ -102,6 +91,36 @@ pub(crate) fn run(args: &RecvArgs) -> Result<(), Failure> {
         sys::die_of(libc::SIGPIPE);
     }
     outcome
+}
+
+/// Where the bytes go.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    pub(crate) file: File,
+    path: Option<&'a Path>,
+}
+
+impl<'a> Output<'a> {
+    /// The file, made anew, or standard output for none and for `-`.
+    pub(crate) fn open(path: Option<&'a Path>) -> Result<Self, Failure> {
+        let path = path.filter(|path| path.as_os_str() != "-");
+        let file = match path {
+            Some(path) => File::create(path).context(|| format!("cannot create {}", path.display()))?,
+            None => {
+                let copy = io::stdout().as_fd().try_clone_to_owned();
+                File::from(copy.context(|| "cannot write to standard output".into())?)
+            }
+        };
+        Ok(Output { file, path })
+    }
+
+    /// What a failed write to it means.
+    pub(crate) fn failure(&self, error: io::Error) -> Failure {
+        match self.path {
+            Some(path) => Failure::Io(format!("cannot write {}", path.display()), error),
+            None => Failure::from_stdout(error),
+        }
+    }
 }
 
 /// Where messages come from.

@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Seek},
     mem::ManuallyDrop,
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -74,7 +74,7 @@ impl SendArgs {
     }
 }
 
-fn parse_block(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_block(text: &str) -> Result<usize, String> {
     match parse_bytes(text)? {
         0 => Err("a block has at least one byte".into()),
         len if len > MOST_MESSAGE => Err(format!("{text} is more than 1G")),
@@ -84,7 +84,7 @@ fn parse_block(text: &str) -> Result<usize, String> {
 
 /// Sends.
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
-    let input = Input::open(args)?;
+    let input = Input::open(args.file.as_deref())?;
     let signals = Signals::take().context(|| "cannot watch for signals".into())?;
     let framing = args.framing();
     let capacity = match framing {
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let outcome = thread::scope(|scope| {
         let watched = Watched {
             name: &args.name,
-            connection: &connection,
+            subject: &*connection,
             count: &count,
             total: input.total,
             may_draw: !input.is_terminal,
@@ -127,18 +127,19 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
 }
 
 /// Where the bytes come from.
-struct Input {
-    file: File,
+pub(crate) struct Input {
+    pub(crate) file: File,
     /// A regular file: reading it never waits for anybody.
     is_regular: bool,
-    is_terminal: bool,
+    pub(crate) is_terminal: bool,
     /// Bytes to come, if known.
-    total: Option<u64>,
+    pub(crate) total: Option<u64>,
 }
 
 impl Input {
-    fn open(args: &SendArgs) -> Result<Input, Failure> {
-        let path = args.file.as_deref().filter(|path| path.as_os_str() != "-");
+    /// The file, or standard input for none and for `-`.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Input, Failure> {
+        let path = path.filter(|path| path.as_os_str() != "-");
         let mut file = match path {
             Some(path) => File::open(path).context(|| format!("cannot open {}", path.display()))?,
             None => {
@@ -208,7 +209,7 @@ pub(crate) fn footprint(len: usize) -> u64 {
 
 /// Why sending stopped before the end.
 #[derive(Debug)]
-enum Stop {
+pub(crate) enum Stop {
     /// The input could not be read or cut. All before has been sent.
     Input(Failure),
     /// Nothing more can be sent.
@@ -374,7 +375,7 @@ fn fill(input: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
 
 /// Cuts `input` into messages of at most `limit` bytes and gives each to `send`, until the end of the input or
 /// the first failure. All messages before a failure have been sent.
-fn pump(
+pub(crate) fn pump(
     input: impl Read,
     framing: Framing,
     limit: usize,

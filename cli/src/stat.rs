@@ -9,8 +9,8 @@ use clap::Args;
 use ringway::{
     Kind,
     inspect::{
-        self, Detail, Holder, Lane, Lock, Object as Seen, Participant, PipeEnd, Queue, Ring, RoleState,
-        Traffic,
+        self, Detail, Holder, InHand, Lane, Lock, Object as Seen, Participant, PipeEnd, Queue, Ring,
+        RoleState, Traffic,
     },
 };
 
@@ -21,7 +21,7 @@ use crate::{
     report::{json::Object, units},
 };
 
-/// Shows one ring or pipe: what is in it, who is attached, how often they waited
+/// Shows one ring, pipe or queue: what is in it, who is attached, how often they waited
 ///
 /// Looking disturbs nobody. Figures of a live object are not of one instant.
 #[derive(Args, Debug)]
@@ -31,7 +31,7 @@ Examples:
   ringway stat x --json | jq .forth.held   one JSON object")]
 pub(crate) struct StatArgs {
     /// The name, or the absolute path of a file
-    name: String,
+    pub(crate) name: String,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,10 +40,15 @@ pub(crate) struct StatArgs {
 /// Shows.
 pub(crate) fn run(args: &StatArgs) -> Result<(), Failure> {
     let seen = inspect::stat(&args.name).map_err(|error| about(&args.name, error))?;
+    print(args, &seen)
+}
+
+/// Shows what was seen.
+pub(crate) fn print(args: &StatArgs, seen: &Seen) -> Result<(), Failure> {
     let text = if args.json {
-        format!("{}\n", json(&args.name, &seen).finish())
+        format!("{}\n", json(&args.name, seen).finish())
     } else {
-        describe(&args.name, &seen, SystemTime::now())
+        describe(&args.name, seen, SystemTime::now())
     };
     io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
 }
@@ -78,14 +83,30 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
                 seen.element_align
             )
         }
+        Kind::Queue => {
+            format!("{} messages of {} bytes", units::count(seen.capacity), seen.element_size)
+        }
+        Kind::ByteQueue => format!("{} messages", units::count(seen.capacity)),
+        Kind::JoinableQueue => match kind(seen) {
+            "joinable queue" => format!(
+                "{} messages of {} bytes, besides those that are being worked on",
+                units::count(seen.capacity),
+                seen.element_size
+            ),
+            _ => format!("{} messages, besides those that are being worked on", units::count(seen.capacity)),
+        },
         Kind::Pipe if kind(seen) == "pipe" => format!("{} bytes each way", units::count(seen.capacity)),
         _ => format!("{} bytes", units::count(seen.capacity)),
     };
     line(out, "capacity", &capacity);
+    let taken = match seen.kind {
+        Kind::ByteQueue | Kind::JoinableQueue => " (most of them only when they are needed)",
+        _ => "",
+    };
     line(
         out,
         "file",
-        &format!("{} bytes, mode {:04o}, user {}", units::count(seen.file_len), seen.mode, seen.owner),
+        &format!("{} bytes{taken}, mode {:04o}, user {}", units::count(seen.file_len), seen.mode, seen.owner),
     );
     line(out, "made", &format!("{ago} by process {}", seen.creator));
     let table = format!("{} of at most {}", living(seen), seen.max_participants);
@@ -145,15 +166,34 @@ fn describe_queue(out: &mut String, queue: &Queue) {
         0 => String::new(),
         orphans => format!(", {} of them once more", units::count(orphans)),
     };
-    line(out, "in it", &format!("{} messages{again}", units::count(queue.held)));
+    let bytes = queue
+        .chunks
+        .map_or_else(String::new, |chunks| format!(", {} bytes", units::count(chunks.queued_bytes)));
+    line(out, "in it", &format!("{} messages{bytes}{again}", units::count(queue.held)));
     line(out, "sent", &format!("{} messages", units::count(queue.sent)));
+    let mut what = "in hand";
     for hand in &queue.in_hand {
-        let text =
-            format!("{} is sending {}, receiving {}", who(&hand.participant), hand.sending, hand.receiving);
-        line(out, "", &text);
+        line(out, what, &format!("{} {}", who(&hand.participant), in_hand(hand)));
+        what = "";
     }
     if queue.closed {
         line(out, "closed", "nobody can send any more");
+    }
+    if let Some(chunks) = &queue.chunks {
+        let used = format!("{} of {} chunks in use", units::count(chunks.used), units::count(chunks.total));
+        line(out, "memory", &used);
+        let (large, most) = (units::count(chunks.large_bytes), units::count(chunks.max_large_bytes));
+        if chunks.max_large_bytes > 0 {
+            line(
+                out,
+                "",
+                &format!("{large} of at most {most} bytes reserved for messages of more than 64 KiB"),
+            );
+        }
+        if chunks.corrupt > 0 {
+            let corrupt = units::count(chunks.corrupt);
+            line(out, "", &format!("{corrupt} chunks lost: the shared memory is corrupt"));
+        }
     }
     let repairs = format!(
         "{} processes died; {} messages delivered again, {} given up, {} places skipped",
@@ -165,6 +205,27 @@ fn describe_queue(out: &mut String, queue: &Queue) {
     line(out, "repairs", &repairs);
     line(out, "receivers", &traffic(&queue.items));
     line(out, "senders", &traffic(&queue.space));
+    if queue.chunks.is_some() {
+        line(out, "for memory", &traffic(&queue.room));
+        line(out, "for the end", &traffic(&queue.finished));
+    }
+}
+
+/// What a process does with how many messages.
+fn in_hand(hand: &InHand) -> String {
+    let parts = [
+        ("is sending", hand.sending),
+        ("is receiving", hand.receiving),
+        ("is writing", hand.writing),
+        ("keeps", hand.kept),
+        ("works on", hand.tasks),
+    ];
+    let said: Vec<_> = parts
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(does, n)| format!("{does} {}", units::count((*n).into())))
+        .collect();
+    said.join(", ")
 }
 
 fn moved(out: &mut String, what: &str, messages: u64, bytes: u64, padding: &str) {
@@ -262,26 +323,48 @@ fn json(name: &str, seen: &Seen) -> Object {
                 None => object.null("back"),
             }
         }
-        Detail::Queue(queue) => object
-            .integer("held", queue.held)
-            .integer("sent", queue.sent)
-            .integer("orphans", queue.orphans)
-            .list(
-                "in_hand",
-                queue.in_hand.iter().map(|hand| {
-                    json_process(&hand.participant)
-                        .integer("sending", hand.sending.into())
-                        .integer("receiving", hand.receiving.into())
-                }),
-            )
-            .boolean("closed", queue.closed)
-            .integer("skipped", queue.skipped)
-            .integer("redelivered", queue.redelivered)
-            .integer("given_up", queue.given_up)
-            .integer("deaths", queue.deaths)
-            .object("items", json_traffic(&queue.items))
-            .object("space", json_traffic(&queue.space)),
+        Detail::Queue(queue) => json_queue(object, queue),
         _ => object,
+    }
+}
+
+fn json_queue(object: Object, queue: &Queue) -> Object {
+    let object = object
+        .integer("held", queue.held)
+        .integer("sent", queue.sent)
+        .integer("orphans", queue.orphans)
+        .list(
+            "in_hand",
+            queue.in_hand.iter().map(|hand| {
+                json_process(&hand.participant)
+                    .integer("sending", hand.sending.into())
+                    .integer("receiving", hand.receiving.into())
+                    .integer("writing", hand.writing.into())
+                    .integer("kept", hand.kept.into())
+                    .integer("tasks", hand.tasks.into())
+            }),
+        )
+        .boolean("closed", queue.closed)
+        .integer("skipped", queue.skipped)
+        .integer("redelivered", queue.redelivered)
+        .integer("given_up", queue.given_up)
+        .integer("deaths", queue.deaths)
+        .object("items", json_traffic(&queue.items))
+        .object("space", json_traffic(&queue.space))
+        .object("room", json_traffic(&queue.room))
+        .object("finished", json_traffic(&queue.finished));
+    match &queue.chunks {
+        Some(chunks) => object.object(
+            "memory",
+            Object::new()
+                .integer("queued_bytes", chunks.queued_bytes)
+                .integer("chunks", chunks.total)
+                .integer("used", chunks.used)
+                .integer("large_bytes", chunks.large_bytes)
+                .integer("max_large_bytes", chunks.max_large_bytes)
+                .integer("corrupt", chunks.corrupt),
+        ),
+        None => object.null("memory"),
     }
 }
 
@@ -388,7 +471,8 @@ mod tests {
         assert!(text.contains("in it       2 messages") && text.contains("sent        3 messages"), "{text}");
         assert!(text.contains("closed      nobody can send any more"), "{text}");
         let value = parsed(&seen);
-        assert_eq!((&value["kind"], &value["held"]), (&"closed queue".into(), &2.into()));
+        assert_eq!((&value["kind"], &value["held"]), (&"queue".into(), &2.into()));
+        assert_eq!((&value["closed"], &value["memory"].is_null()), (&true.into(), &true));
         assert_eq!((&value["deaths"], &value["orphans"]), (&0.into(), &0.into()));
     }
 

@@ -3,7 +3,7 @@
 //! All unsafe code of the command is here.
 
 use std::{
-    io, mem,
+    fmt, io, mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     os::unix::process::CommandExt,
     process::Command,
@@ -75,6 +75,21 @@ pub(crate) fn hand_over(command: &mut Command, fds: Vec<RawFd>) {
     unsafe { command.pre_exec(prepare) };
 }
 
+/// Gives the program that `command` starts the signals as we found them, and lets it die when the calling thread does:
+/// what it works on is given to another then.
+pub(crate) fn in_our_stead(command: &mut Command, mask: Mask) {
+    let prepare = move || {
+        // SAFETY: the kernel only reads the mask, a copy of the closure's own; the old one is not asked for.
+        match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &mask.0, ptr::null_mut()) } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    };
+    // SAFETY: between fork and exec the closure makes that one call, which is async-signal-safe.
+    unsafe { command.pre_exec(prepare) };
+    hand_over(command, Vec::new());
+}
+
 /// Takes over a descriptor this process was started with.
 ///
 /// # Safety
@@ -92,8 +107,13 @@ pub(crate) fn is_open(fd: RawFd) -> bool {
 
 /// Sends SIGKILL. The caller must not have reaped `pid` yet, or it may belong to somebody else by now.
 pub(crate) fn kill(pid: u32) {
-    // SAFETY: kill touches no memory. Its only error here is that the process is gone, which is what we want.
-    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+    send_signal(pid, libc::SIGKILL);
+}
+
+/// Sends a signal; to whom is as for [`kill`].
+pub(crate) fn send_signal(pid: u32, signal: libc::c_int) {
+    // SAFETY: kill touches no memory. Its only error here is that the process is gone, and needs no signal.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
 /// Waits until child `pid` has ended and leaves it unreaped, so that its number stays its own.
@@ -153,6 +173,26 @@ pub(crate) fn is_in_foreground(fd: RawFd) -> bool {
 #[derive(Debug)]
 pub(crate) struct Signals {
     fd: OwnedFd,
+    /// Those that were held back before.
+    before: Mask,
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask(libc::sigset_t);
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mask").finish_non_exhaustive()
+    }
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caught {
+    pub(crate) signal: libc::c_int,
+    /// It came from the terminal, which sends it to all processes of the group.
+    pub(crate) by_terminal: bool,
 }
 
 impl Signals {
@@ -173,8 +213,10 @@ impl Signals {
                 unsafe { libc::sigaddset(&mut set, signal) };
             }
         }
-        // SAFETY: the kernel only reads `set`; the old mask is not asked for.
-        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()) };
+        // SAFETY: sigset_t is an array of integers.
+        let mut before: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: the kernel only reads `set`, and fills `before`, a live sigset_t.
+        let error = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before) };
         if error != 0 {
             return Err(io::Error::from_raw_os_error(error));
         }
@@ -184,7 +226,7 @@ impl Signals {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: signalfd has just returned this descriptor to us alone.
-        Ok(Signals { fd: unsafe { OwnedFd::from_raw_fd(raw) } })
+        Ok(Signals { fd: unsafe { OwnedFd::from_raw_fd(raw) }, before: Mask(before) })
     }
 
     /// Readable when there is one.
@@ -192,14 +234,20 @@ impl Signals {
         self.fd.as_raw_fd()
     }
 
+    /// Those that were held back before, and are to be held back in children.
+    pub(crate) fn before(&self) -> Mask {
+        self.before
+    }
+
     /// The next one, if there is one.
-    pub(crate) fn next(&self) -> Option<libc::c_int> {
+    pub(crate) fn next(&self) -> Option<Caught> {
         // SAFETY: signalfd_siginfo is plain data of integers.
         let mut info: libc::signalfd_siginfo = unsafe { mem::zeroed() };
         let len = mem::size_of_val(&info);
         // SAFETY: the kernel writes at most `len` bytes, the size of `info`.
         let got = unsafe { libc::read(self.fd(), (&raw mut info).cast(), len) };
-        (got == len as isize).then_some(info.ssi_signo as libc::c_int)
+        let by_terminal = info.ssi_code == libc::SI_KERNEL;
+        (got == len as isize).then_some(Caught { signal: info.ssi_signo as libc::c_int, by_terminal })
     }
 }
 

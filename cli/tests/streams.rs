@@ -1,181 +1,18 @@
 //! `send`, `recv`, `ls`, `stat`, `rm` and `clean` as a shell runs them: real processes, some of which are killed.
 
+mod support;
+
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::Mutex,
-    thread,
-    time::{Duration, Instant},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{ChildStdout, Stdio},
 };
 
 use serde_json::Value;
 
-/// How long anything may take before a test gives up. Never a measure of speed.
-const GIVE_UP: Duration = Duration::from_secs(120);
-
-/// A directory for names of its own, which must be empty in the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Place {
-        static NEXT: Mutex<u32> = Mutex::new(0);
-        let number = {
-            let mut next = NEXT.lock().unwrap();
-            *next += 1;
-            *next
-        };
-        let path = PathBuf::from(format!("/dev/shm/ringway-streams-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        Place(path)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.args(arguments).env("RINGWAY_DIR", &self.0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self, arguments: &[&str]) -> Running {
-        Running::of(self.run(arguments))
-    }
-
-    /// Starts a command and feeds it from a thread; one that does not take all is not waited for.
-    fn feed(&self, arguments: &[&str], input: Vec<u8>) -> Running {
-        let mut running = Running::of({
-            let mut command = self.run(arguments);
-            command.stdin(Stdio::piped());
-            command
-        });
-        let mut stdin = running.child.stdin.take().unwrap();
-        // What is not taken is the command's business.
-        thread::spawn(move || drop(stdin.write_all(&input)));
-        running
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    fn stat(&self, name: &str) -> Option<Value> {
-        let ended = self.start(&["stat", name, "--json"]).end();
-        ended.status.success().then(|| serde_json::from_str(&ended.stdout()).unwrap())
-    }
-
-    /// Waits until what `stat` shows of `name` satisfies `condition`.
-    fn await_stat(&self, name: &str, condition: impl Fn(&Value) -> bool) {
-        wait_for(name, || self.stat(name).filter(&condition));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            assert_eq!(self.names(), [""; 0], "left over");
-        }
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < GIVE_UP, "waited for {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A command at work. Killed if the test fails.
-struct Running {
-    child: Child,
-    stdout: Option<thread::JoinHandle<Vec<u8>>>,
-    stderr: Option<thread::JoinHandle<Vec<u8>>>,
-}
-
-fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).unwrap();
-        bytes
-    })
-}
-
-impl Running {
-    fn of(mut command: Command) -> Running {
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().map(drain);
-        let stderr = child.stderr.take().map(drain);
-        Running { child, stdout, stderr }
-    }
-
-    /// One whose output is read by the test itself.
-    fn with_output(mut command: Command) -> (Running, ChildStdout) {
-        let mut child = command.spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let stderr = child.stderr.take().map(drain);
-        (Running { child, stdout: None, stderr }, stdout)
-    }
-
-    fn signal(&self, signal: libc::c_int) {
-        // SAFETY: kill touches no memory, and the child is not reaped yet.
-        assert_eq!(unsafe { libc::kill(self.child.id() as libc::pid_t, signal) }, 0);
-    }
-
-    fn end(mut self) -> Ended {
-        let status = wait_for("the end", || self.child.try_wait().unwrap());
-        let read = |thread: &mut Option<thread::JoinHandle<Vec<u8>>>| {
-            thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
-        };
-        Ended { status, out: read(&mut self.stdout), err: read(&mut self.stderr) }
-    }
-
-    /// Ends well.
-    fn succeed(self) -> Vec<u8> {
-        let ended = self.end();
-        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr());
-        assert_eq!(ended.stderr(), "", "nothing to complain about");
-        ended.out
-    }
-
-    /// Ends with exit code 1, and says so.
-    fn fail(self, with: &str) -> Ended {
-        let ended = self.end();
-        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr());
-        assert!(ended.stderr().contains(with), "{with:?} is not in {:?}", ended.stderr());
-        ended
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-struct Ended {
-    status: ExitStatus,
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
-
-impl Ended {
-    fn stdout(&self) -> String {
-        String::from_utf8(self.out.clone()).unwrap()
-    }
-
-    fn stderr(&self) -> String {
-        String::from_utf8(self.err.clone()).unwrap()
-    }
-}
+use support::{Place, Running};
 
 /// Bytes that repeat nowhere near.
 fn noise(len: usize) -> Vec<u8> {
@@ -403,14 +240,6 @@ fn signals_end_and_leave_no_name() {
             let mut command = place.run(&[side, "x"]);
             // An input that does not end.
             command.stdin(Stdio::piped());
-            // The tests themselves may have been started in the background, or by nohup.
-            let by_default = move || {
-                // SAFETY: no handler is involved, and the call is allowed after a fork.
-                unsafe { libc::signal(signal, libc::SIG_DFL) };
-                Ok(())
-            };
-            // SAFETY: the closure makes that one system call.
-            unsafe { command.pre_exec(by_default) };
             let running = Running::of(command);
             place.await_stat("x", |_| true);
             // The name is there before the signals are waited for, but after they are held back.

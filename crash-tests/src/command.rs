@@ -2,7 +2,7 @@
 
 use crash_tests::planted::{self, PLANTED, Planted};
 use crash_tests::scenario::Scenario;
-use crash_tests::worker::{Outcome, Worker};
+use crash_tests::worker::{Outcome, Thoroughness, Worker};
 use crash_tests::{crew, process, scenarios};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,6 +13,9 @@ Kills a process after each instruction of each operation, and sees what its peer
 usage: crash [OPTION…] [NAME…]      scenarios whose names contain one of the NAMEs; without any, all
 
   --list            the scenarios, and stop
+  --count           how many instructions each has, without a kill, and stop
+  --where           the same, and in which functions most of them are
+  --every           kill at all instructions of long operations too, not only where others see a difference
   --step N          kill once, at instruction N of the one scenario named, and tell all about it
   --plant SITE      break that step first, and stop at the first violation (needs a build with instruments)
   --planted         for each bug of the list, plant it and let the scenarios find it (the same)
@@ -24,6 +27,9 @@ The last line is `N kills, 0 violations`; otherwise the exit code is 1.";
 #[derive(Debug, Default)]
 struct Wanted {
     list: bool,
+    count: bool,
+    places: bool,
+    every: bool,
     step: Option<usize>,
     plant: Option<String>,
     planted: bool,
@@ -68,10 +74,16 @@ pub(crate) fn run() -> ExitCode {
     {
         return no_instruments();
     }
+    if wanted.count || wanted.places {
+        return count(&chosen, wanted.places);
+    }
     match (wanted.step, &chosen[..]) {
         (Some(number), [scenario]) => step(scenario, number),
         (Some(_), _) => usage("--step needs the name of one scenario"),
-        (None, _) => kill_everywhere(&chosen, wanted.plant.is_some()),
+        (None, _) => {
+            let stop_at_first = wanted.plant.is_some();
+            kill_everywhere(&chosen, Thoroughness { stop_at_first, at_every_one: wanted.every })
+        }
     }
 }
 
@@ -83,6 +95,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Wanted>, Stri
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
             "--list" => wanted.list = true,
+            "--every" => wanted.every = true,
+            "--count" => wanted.count = true,
+            "--where" => wanted.places = true,
             "--planted" => wanted.planted = true,
             "--step" => wanted.step = Some(value()?.parse().map_err(bad)?),
             "--patience" => wanted.patience = Some(value()?.parse().map_err(bad)?),
@@ -103,13 +118,13 @@ fn no_instruments() -> ExitCode {
     usage("bugs can be planted only in a build with RUSTFLAGS=--cfg=ringway_instruments")
 }
 
-fn kill_everywhere(chosen: &[&Scenario], stop_at_first: bool) -> ExitCode {
+fn kill_everywhere(chosen: &[&Scenario], thoroughness: Thoroughness) -> ExitCode {
     let terminal = std::io::stderr().is_terminal();
     let mut total = Outcome::default();
     let mut troubles = 0;
     let worked = crew::work(
         chosen,
-        stop_at_first,
+        thoroughness,
         |progress| {
             if terminal {
                 eprint!("\r{} of {} scenarios, {} kills ", progress.done, chosen.len(), progress.kills);
@@ -128,7 +143,7 @@ fn kill_everywhere(chosen: &[&Scenario], stop_at_first: bool) -> ExitCode {
                 println!("{}: {trouble}", scenario.name());
             }
             outcome.violations.iter().for_each(|violation| println!("{violation}"));
-            outcome.violations.is_empty() || !stop_at_first
+            outcome.violations.is_empty() || !thoroughness.stop_at_first
         },
     );
     if let Err(error) = worked {
@@ -166,6 +181,28 @@ fn line(scenario: &Scenario, outcome: &Outcome) -> String {
         line += &format!("; {} not met again", outcome.missed);
     }
     line
+}
+
+/// Says how long the operations are.
+fn count(chosen: &[&Scenario], places: bool) -> ExitCode {
+    let mut failures = 0;
+    let mut total = 0;
+    for scenario in chosen {
+        match Worker::new(scenario).map_err(|error| error.to_string()).and_then(|worker| worker.count(places))
+        {
+            Ok((count, places)) => {
+                total += count;
+                println!("{}: {count} instructions", scenario.name());
+                places.iter().for_each(|(count, place)| println!("    {count} in {place}"));
+            }
+            Err(why) => {
+                failures += 1;
+                println!("{}: {why}", scenario.name());
+            }
+        }
+    }
+    println!("{total} instructions");
+    ExitCode::from(u8::from(failures > 0))
 }
 
 fn step(scenario: &Scenario, number: usize) -> ExitCode {
@@ -228,7 +265,7 @@ fn notices_faults() -> bool {
     let mut noticed = 0;
     let worked = crew::work(
         &chosen,
-        false,
+        Thoroughness::default(),
         |_| {},
         |scenario, outcome| {
             let said = outcome.violations.into_iter().chain(outcome.trouble).collect::<String>();
@@ -280,7 +317,7 @@ fn find(bug: &Planted, all: &[Scenario]) -> bool {
     let mut found = None;
     let worked = crew::work(
         &chosen,
-        true,
+        Thoroughness { stop_at_first: true, at_every_one: false },
         |_| {},
         |scenario, outcome| {
             // Some bugs need no kill of the victim's: one of those who died before it is enough.

@@ -2,7 +2,7 @@
 
 use crate::process;
 use crate::scenario::Scenario;
-use crate::worker::{self, Outcome, Worker};
+use crate::worker::{self, Outcome, Thoroughness, Worker};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -32,7 +32,7 @@ struct Running {
 /// What the system refuses.
 pub fn work(
     scenarios: &[&Scenario],
-    stop_at_first: bool,
+    thoroughness: Thoroughness,
     mut progress: impl FnMut(&Progress),
     mut tell: impl FnMut(&Scenario, Outcome) -> bool,
 ) -> std::io::Result<()> {
@@ -44,7 +44,7 @@ pub fn work(
         while next < scenarios.len()
             && let Some(processor) = free.pop()
         {
-            running.push(start(scenarios[next], next, processor, stop_at_first)?);
+            running.push(start(scenarios[next], next, processor, thoroughness)?);
             next += 1;
         }
         if running.is_empty() {
@@ -80,7 +80,7 @@ fn start(
     scenario: &Scenario,
     number: usize,
     processor: usize,
-    stop_at_first: bool,
+    thoroughness: Thoroughness,
 ) -> std::io::Result<Running> {
     let mut fds = [-1; 2];
     // SAFETY: `fds` is a valid place for two descriptors.
@@ -95,7 +95,7 @@ fn start(
         // Failing means that nobody listens any more.
         let mut say = |text: &str| drop(to.write_all(text.as_bytes()));
         let outcome = process::settle_on(processor).and_then(|()| Worker::new(scenario)).map(|worker| {
-            worker.kill_everywhere(stop_at_first, |kills| {
+            worker.kill_everywhere(thoroughness, |kills| {
                 if kills % 256 == 0 {
                     say(&format!("kills {kills}\n"));
                 }

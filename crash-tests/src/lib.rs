@@ -18,6 +18,10 @@
 //! Nobody calls `exec`, so all of them see the code at the same addresses. A stage that hangs is ended by its
 //! alarm, and takes its children along.
 //!
+//! In an operation of more than a thousand instructions (those that make, open and remove objects, mostly in private
+//! memory and the kernel), it kills at each instruction behind which others see something else than before it, because
+//! the kernel was called or shared memory changed, and at one in sixteen of the rest. `--every` kills at all of them.
+//!
 //! # What it costs
 //! The victim is not stepped to the instruction from the beginning. The trace tells an earlier one that was met only
 //! a few times until then: a breakpoint there, and a few steps from it on. So a kill costs about as much as the
@@ -33,6 +37,7 @@
 //! | [`planted`] | bugs that must be found |
 //! | [`process`] | the other processes of a scenario, and how long to wait for something |
 //! | `stepper` | one traced process |
+//! | `shared` | what others can see of it |
 //! | `trace` | what was recorded, and the shortest way to each instruction |
 //! | `stage` | one kill |
 //! | [`worker`] | all kills of a scenario |
@@ -50,6 +55,7 @@ pub mod planted;
 pub mod process;
 pub mod scenario;
 pub mod scenarios;
+mod shared;
 mod stage;
 mod stepper;
 mod symbols;

@@ -2,7 +2,7 @@
 //!
 //! The worker reads until the last of them is gone, so that nobody outlives its stage unnoticed.
 
-use crate::trace::Position;
+use crate::trace::{Met, Position};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ pub(crate) enum Entry {
     /// What the stage is about to do: where it hangs, if it does.
     Doing(String),
     /// The next positions of the trace.
-    Trace(Vec<Position>),
+    Trace(Vec<Met>),
     /// Where the victim was killed.
     Killed(Position),
     /// What must not be.
@@ -87,7 +87,12 @@ pub(crate) fn read(mut from: File) -> std::io::Result<Vec<Entry>> {
         let position = |bytes: &[u8]| Position::from_bytes(bytes.try_into().unwrap_or_default());
         entries.push(match tag {
             0 => Entry::Doing(text()),
-            1 => Entry::Trace(payload.chunks(9).map(position).collect()),
+            1 => Entry::Trace(
+                payload
+                    .chunks(9)
+                    .map(|bytes| Met::from_bytes(bytes.try_into().unwrap_or_default()))
+                    .collect(),
+            ),
             2 => Entry::Killed(position(payload)),
             3 => Entry::Violation(text()),
             _ => Entry::Intact(u64::from_le_bytes(payload.try_into().unwrap_or_default())),

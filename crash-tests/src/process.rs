@@ -196,6 +196,19 @@ pub(crate) fn state_of(pid: i32) -> char {
     stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
 }
 
+/// Reads these parts of a process's memory, one behind the other. `false` if that cannot be done.
+pub(crate) fn read_memory(pid: i32, places: &[std::ops::Range<u64>], out: &mut [u8]) -> bool {
+    let part = |place: &std::ops::Range<u64>| libc::iovec {
+        iov_base: place.start as *mut libc::c_void,
+        iov_len: (place.end - place.start) as usize,
+    };
+    let from: Vec<_> = places.iter().map(part).collect();
+    let to = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
+    // SAFETY: `out` takes as many bytes as it says; what is not mapped there is an error.
+    let read = unsafe { libc::process_vm_readv(pid, &to, 1, from.as_ptr(), from.len() as libc::c_ulong, 0) };
+    read == out.len() as isize
+}
+
 /// Lets others have the processor.
 pub(crate) fn give_way() {
     // SAFETY: no memory is involved.

@@ -4,8 +4,9 @@ use crate::arena;
 use crate::log::{self, CHUNK, Entry};
 use crate::process;
 use crate::scenario::{Death, Scenario};
+use crate::shared::Shared;
 use crate::stepper::{self, Victim, WhenAsleep};
-use crate::trace::{Position, Way};
+use crate::trace::{Met, Position, Way};
 
 /// What a stage is for.
 #[derive(Debug, Clone, Copy)]
@@ -94,19 +95,24 @@ impl Stage {
     }
 }
 
-/// Steps from marker to marker.
+/// Steps from marker to marker, and looks what others can see of it.
 fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
     let mut positions = Vec::with_capacity(CHUNK);
     let mut steps = 0;
-    let mut say = |position, last: bool| {
-        positions.push(position);
+    let mut shared = Shared::default();
+    shared.look_anew(victim.pid());
+    let mut is_news = true;
+    let mut repeats = 0_usize;
+    let mut say = |position, is_news: bool, last: bool| {
+        positions.push(Met { position, is_news });
         if last || positions.len() == CHUNK {
             log::write(&Entry::Trace(std::mem::take(&mut positions)));
         }
     };
     while !victim.is_done() {
         let address = victim.address();
-        say(Position { address, asleep: false }, false);
+        say(Position { address, asleep: false }, is_news, false);
+        let enters_kernel = victim.enters_kernel();
         let mut slept = false;
         match &mut when_asleep {
             None => victim.step(None),
@@ -116,12 +122,19 @@ fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
             })),
         };
         if slept {
-            say(Position { address, asleep: true }, false);
+            say(Position { address, asleep: true }, true, false);
+        }
+        // An instruction that repeats itself, as a copy does, is looked after a few times only, and at its end.
+        repeats = if victim.address() == address { repeats + 1 } else { 0 };
+        let looks = repeats == 0 || repeats.is_power_of_two();
+        is_news = enters_kernel || looks && shared.has_changed(victim.pid());
+        if enters_kernel {
+            shared.look_anew(victim.pid());
         }
         steps += 1;
         assert!(steps < LONGEST, "the operation does not end");
     }
     let last = Position { address: victim.address(), asleep: false };
-    say(last, true);
+    say(last, true, true);
     last
 }

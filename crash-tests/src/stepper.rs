@@ -59,7 +59,14 @@ impl Victim {
             panic!("it ended without an operation, or went on behind it");
         });
         let victim = Victim { pid };
-        victim.expect_trap(process::wait(pid));
+        let mut status = process::wait(pid);
+        // While it gets ready, its children may end.
+        while libc::WIFSTOPPED(status) && libc::WSTOPSIG(status) == libc::SIGCHLD {
+            // SAFETY: lets a stopped child go on, without the signal.
+            unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0, 0) };
+            status = process::wait(pid);
+        }
+        victim.expect_trap(status);
         assert_eq!(victim.address(), begin as *const () as u64 + 1, "the victim stopped somewhere else");
         victim
     }
@@ -76,14 +83,22 @@ impl Victim {
         self.address() == end_address()
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether the next instruction is a system call.
+    pub(crate) fn enters_kernel(&self) -> bool {
+        // Reading our own memory instead of the victim's: the code is the same.
+        let at = self.address() as *const u16;
+        // SAFETY: the victim is about to execute what is there, so it is mapped there, and here as well.
+        unsafe { at.read_unaligned() == SYSCALL }
+    }
+
     /// Executes one instruction.
     pub(crate) fn step(&self, when_asleep: WhenAsleep<'_>) {
-        // Only system calls take long. Reading our own memory instead of the victim's: the code is the same.
-        let may_sleep = when_asleep.is_some() && {
-            let at = self.address() as *const u16;
-            // SAFETY: the victim is about to execute what is there, so it is mapped there, and here as well.
-            unsafe { at.read_unaligned() == SYSCALL }
-        };
+        // Only system calls take long.
+        let may_sleep = when_asleep.is_some() && self.enters_kernel();
         self.go(libc::PTRACE_SINGLESTEP, if may_sleep { when_asleep } else { None }, false);
     }
 

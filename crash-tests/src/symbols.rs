@@ -30,16 +30,56 @@ impl Symbols {
         symbols.files.into_iter().find(|file| file.path == "[vdso]").map_or(0..0, |file| file.range)
     }
 
-    /// `address in function at file:line: instruction`, as far as that is known.
-    pub(crate) fn tell(&self, address: u64) -> String {
-        let Some(file) = self.files.iter().find(|file| file.range.contains(&address)) else {
-            return format!("{address:#x}");
-        };
+    /// The function each address lies in, with the one it was built into.
+    pub(crate) fn functions(&self, addresses: &[u64]) -> Vec<String> {
+        let mut functions = Vec::new();
+        for some in addresses.chunks(AT_ONCE) {
+            let mut by_file: Vec<(&str, Vec<String>)> = Vec::new();
+            for &address in some {
+                let (path, inside) = self.locate(address).unwrap_or(("", address));
+                match by_file.last_mut() {
+                    Some((last, insides)) if *last == path => insides.push(format!("{inside:#x}")),
+                    _ => by_file.push((path, vec![format!("{inside:#x}")])),
+                }
+            }
+            for (path, insides) in by_file {
+                let words =
+                    [&["-e", path, "-afiC"], &insides.iter().map(String::as_str).collect::<Vec<_>>()[..]];
+                let lines = run("addr2line", &words.concat());
+                let of_each: Vec<Vec<&str>> = lines.lines().fold(Vec::new(), |mut all, line| {
+                    if line.starts_with("0x") {
+                        all.push(Vec::new())
+                    } else {
+                        all.last_mut().into_iter().for_each(|frames| frames.push(line))
+                    }
+                    all
+                });
+                let name = |frames: &Vec<&str>| {
+                    let names: Vec<String> =
+                        frames.iter().step_by(2).take(FRAMES).map(|name| without_generics(name)).collect();
+                    names.join(" in ")
+                };
+                functions.extend(
+                    (0..insides.len()).map(|at| of_each.get(at).map_or_else(|| path.to_owned(), name)),
+                );
+            }
+        }
+        functions
+    }
+
+    /// The file an address is from, and where in it.
+    fn locate(&self, address: u64) -> Option<(&str, u64)> {
+        let file = self.files.iter().find(|file| file.range.contains(&address))?;
         // Where the file would begin: its first mapping is that of its first byte.
         let first = self.files.iter().find(|other| other.path == file.path && other.offset == 0);
-        let inside = address - first.map_or(0, |first| first.range.start);
+        Some((&file.path, address - first.map_or(0, |first| first.range.start)))
+    }
+
+    /// `address in function at file:line: instruction`, as far as that is known.
+    pub(crate) fn tell(&self, address: u64) -> String {
+        let Some((path, inside)) = self.locate(address) else { return format!("{address:#x}") };
         let inside_as_text = format!("{inside:#x}");
-        let lines = run("addr2line", &["-e", &file.path, "-fiC", &inside_as_text]);
+        let lines = run("addr2line", &["-e", path, "-fiC", &inside_as_text]);
         let lines: Vec<_> = lines.lines().collect();
         let frames = lines.chunks_exact(2).filter(|frame| frame[0] != "??").map(|frame| {
             let line = frame[1].rsplit_once(" (").map_or(frame[1], |(line, _)| line);
@@ -49,16 +89,19 @@ impl Symbols {
         // The innermost say enough; the outermost are the scenario's.
         let mut place: String = frames.take(FRAMES).collect();
         if place.is_empty() {
-            place = format!(" in {}", file.path);
+            place = format!(" in {path}");
         }
         let stop = format!("{:#x}", inside + 16);
         let start = ["--start-address", &inside_as_text, "--stop-address", &stop];
-        let listing = run("objdump", &[&["-dC", "--no-show-raw-insn"], &start[..], &[&file.path]].concat());
+        let listing = run("objdump", &[&["-dC", "--no-show-raw-insn"], &start[..], &[path]].concat());
         let wanted = format!("{inside:x}:");
         let text = listing.lines().find_map(|line| line.trim().strip_prefix(&wanted)).map(str::trim);
         format!("{address:#x}{place}: {}", text.unwrap_or("(no text)").replace('\t', " "))
     }
 }
+
+/// How many addresses one command is asked about.
+const AT_ONCE: usize = 2000;
 
 /// How many functions that were built into each other are told.
 const FRAMES: usize = 3;

@@ -11,16 +11,38 @@ pub(crate) struct Position {
     pub(crate) asleep: bool,
 }
 
+/// A position that a recording has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Met {
+    pub(crate) position: Position,
+    /// Whether others see something else than at the position before, as far as somebody looked.
+    pub(crate) is_news: bool,
+}
+
+const ASLEEP: u8 = 1;
+const NEWS: u8 = 2;
+
 impl Position {
     pub(crate) fn to_bytes(self) -> [u8; 9] {
-        let mut bytes = [u8::from(self.asleep); 9];
-        bytes[..8].copy_from_slice(&self.address.to_le_bytes());
+        Met { position: self, is_news: false }.to_bytes()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 9]) -> Self {
+        Met::from_bytes(bytes).position
+    }
+}
+
+impl Met {
+    pub(crate) fn to_bytes(self) -> [u8; 9] {
+        let mut bytes = [u8::from(self.position.asleep) * ASLEEP | u8::from(self.is_news) * NEWS; 9];
+        bytes[..8].copy_from_slice(&self.position.address.to_le_bytes());
         bytes
     }
 
     pub(crate) fn from_bytes(bytes: [u8; 9]) -> Self {
-        let [address @ .., asleep] = bytes;
-        Position { address: u64::from_le_bytes(address), asleep: asleep != 0 }
+        let [address @ .., flags] = bytes;
+        let position = Position { address: u64::from_le_bytes(address), asleep: flags & ASLEEP != 0 };
+        Met { position, is_news: flags & NEWS != 0 }
     }
 }
 
@@ -44,18 +66,27 @@ impl Way {
 
 /// The positions of an operation in the order in which they are met: the first is before its first instruction, the
 /// last behind its last one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Trace {
     positions: Vec<Position>,
     ways: Vec<Way>,
+    /// Whether others see something else than at the position before.
+    news: Vec<bool>,
 }
+
+/// An operation of so many instructions is not long.
+const SHORT: usize = 1000;
+
+/// See [`Trace::choose`].
+const ONE_IN: usize = 16;
 
 /// What running into a breakpoint costs, in steps.
 const HIT: u32 = 3;
 
 impl Trace {
     /// `unfit` are addresses where there can be no breakpoint.
-    pub(crate) fn new(positions: Vec<Position>, unfit: &Range<u64>) -> Self {
+    pub(crate) fn new(all: &[Met], unfit: &Range<u64>) -> Self {
+        let positions: Vec<_> = all.iter().map(|met| met.position).collect();
         let mut met = std::collections::BTreeMap::new();
         let mut ways: Vec<Way> = Vec::with_capacity(positions.len());
         let mut awake = Way { anchor: None, steps: 0, asleep: false };
@@ -75,7 +106,30 @@ impl Trace {
             }
             ways.push(awake);
         }
-        Trace { positions, ways }
+        let news = all.iter().map(|met| met.is_news).collect();
+        Trace { positions, ways, news }
+    }
+
+    /// Whether both went the same way.
+    pub(crate) fn is_alike(&self, other: &Trace) -> bool {
+        self.positions == other.positions
+    }
+
+    /// The numbers of the positions to kill at. All, unless the operation is long: then those where others see
+    /// something else than at the one before, and of the rest one in so many,
+    /// but none in the middle of a copy in private memory.
+    pub(crate) fn choose(&self, at_every_one: bool) -> Vec<usize> {
+        let all = at_every_one || self.last() < SHORT;
+        let chosen = |&number: &usize| {
+            let sampled = number.is_multiple_of(ONE_IN) && !self.is_repeated(number);
+            all || self.news[number] || sampled || number == self.last()
+        };
+        (0..=self.last()).filter(chosen).collect()
+    }
+
+    /// Whether one instruction stands there and at the position before, because it repeats itself.
+    fn is_repeated(&self, number: usize) -> bool {
+        number > 0 && self.positions[number] == self.positions[number - 1]
     }
 
     /// The number of the last position: as many instructions lie before it, and sleeps.
@@ -100,9 +154,12 @@ impl Trace {
 mod tests {
     use super::*;
 
+    fn met(&address: &u64) -> Met {
+        Met { position: Position { address, asleep: false }, is_news: false }
+    }
+
     fn trace(addresses: &[u64]) -> Trace {
-        let at = |&address| Position { address, asleep: false };
-        Trace::new(addresses.iter().map(at).collect(), &(90..100))
+        Trace::new(&addresses.iter().map(met).collect::<Vec<_>>(), &(90..100))
     }
 
     /// Follows a way along the trace, as a victim would.
@@ -137,9 +194,9 @@ mod tests {
 
     #[test]
     fn a_sleep_is_reached_from_the_call_before_it() {
-        let mut positions: Vec<_> = (0..20).map(|address| Position { address, asleep: false }).collect();
-        positions.insert(11, Position { address: 10, asleep: true });
-        let trace = Trace::new(positions, &(0..0));
+        let mut positions: Vec<_> = (0..20).map(|address| met(&address)).collect();
+        positions.insert(11, Met { position: Position { address: 10, asleep: true }, is_news: false });
+        let trace = Trace::new(&positions, &(0..0));
         assert_eq!(trace.way(11), Way { asleep: true, ..trace.way(10) });
         assert_eq!(trace.way(12).anchor, Some((11, 1)));
         assert_eq!(trace.last(), 20);
@@ -149,5 +206,23 @@ mod tests {
     fn positions_survive_the_log() {
         let position = Position { address: 0x1234_5678_9abc, asleep: true };
         assert_eq!(Position::from_bytes(position.to_bytes()), position);
+        for is_news in [false, true] {
+            let met = Met { position, is_news };
+            assert_eq!(Met::from_bytes(met.to_bytes()), met);
+        }
+    }
+
+    #[test]
+    fn a_short_operation_is_killed_in_everywhere_and_a_long_one_where_others_see_something() {
+        assert_eq!(trace(&(0..100).collect::<Vec<_>>()).choose(false), (0..100).collect::<Vec<_>>());
+        let mut long: Vec<_> = (0..=5000).map(|address| met(&address)).collect();
+        for at in [33, 34, 4001] {
+            long[at].is_news = true;
+        }
+        let trace = Trace::new(&long, &(0..0));
+        let sampled = (0..5000).step_by(ONE_IN).chain([33, 34, 4001, 5000]);
+        let expected: std::collections::BTreeSet<usize> = sampled.collect();
+        assert_eq!(trace.choose(false), expected.into_iter().collect::<Vec<_>>());
+        assert_eq!(trace.choose(true).len(), 5001);
     }
 }

@@ -5,8 +5,8 @@ use crate::process;
 use crate::scenario::Scenario;
 use crate::stage::{self, Purpose};
 use crate::symbols::Symbols;
-use crate::trace::{Position, Trace, Way};
-use std::collections::BTreeSet;
+use crate::trace::{Met, Position, Trace, Way};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -32,6 +32,15 @@ pub struct Outcome {
     pub trouble: Option<String>,
 }
 
+/// How much is done for a scenario.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Thoroughness {
+    /// Nothing more once something is wrong.
+    pub stop_at_first: bool,
+    /// Kills at all instructions of long operations too.
+    pub at_every_one: bool,
+}
+
 /// Violations after which a scenario is given up.
 const ENOUGH: usize = 5;
 /// An operation of fewer instructions was not called.
@@ -43,6 +52,9 @@ const MORE_TRIES: usize = 30;
 /// Recordings made until two in a row are alike.
 const RECORDINGS: usize = 20;
 
+/// Functions that are told of a long operation.
+const MOST_PLACES: usize = 15;
+
 /// The worker of one scenario.
 #[derive(Debug)]
 pub struct Worker<'a> {
@@ -53,7 +65,7 @@ pub struct Worker<'a> {
 /// What a stage brought.
 #[derive(Debug, Default)]
 struct Played {
-    trace: Vec<Position>,
+    trace: Vec<Met>,
     killed: Option<Position>,
     effect: u64,
     violation: Option<String>,
@@ -73,7 +85,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Kills the victim at every position. `progress` is told how many kills were made.
-    pub fn kill_everywhere(&self, stop_at_first: bool, mut progress: impl FnMut(usize)) -> Outcome {
+    pub fn kill_everywhere(&self, thoroughness: Thoroughness, mut progress: impl FnMut(usize)) -> Outcome {
         let trace = match self.record() {
             Ok(trace) => trace,
             Err(why) => return Outcome { trouble: Some(why), ..Outcome::default() },
@@ -81,11 +93,12 @@ impl<'a> Worker<'a> {
         let sleeps = trace.positions().iter().filter(|position| position.asleep).count();
         let instructions = trace.last() - sleeps;
         let mut outcome = Outcome { sleeps, instructions, ..Outcome::default() };
-        let enough = if stop_at_first { 1 } else { ENOUGH };
-        let mut missed = positions_to_meet(&trace);
+        let enough = if thoroughness.stop_at_first { 1 } else { ENOUGH };
+        let chosen = trace.choose(thoroughness.at_every_one);
+        let mut missed = positions_to_meet(&trace, &chosen);
         let different = missed.len();
         let mut most = 0;
-        for number in 0..=trace.last() {
+        for number in chosen {
             let played = self.kill_at(&trace, number, most);
             outcome.kills += 1;
             progress(outcome.kills);
@@ -175,6 +188,32 @@ impl<'a> Worker<'a> {
         Ok((text, Outcome { kills: 1, instructions: trace.last(), violations, ..Outcome::default() }))
     }
 
+    /// Counts the operation's instructions; if `places` are wanted, also those of the functions that have most.
+    ///
+    /// # Errors
+    /// If there is no trace.
+    pub fn count(&self, places: bool) -> Result<(usize, Vec<(usize, String)>), String> {
+        let trace = self.record()?;
+        let mut by_place = BTreeMap::new();
+        if places {
+            let mut by_address = BTreeMap::new();
+            for position in trace.positions() {
+                *by_address.entry(position.address).or_insert(0) += 1;
+            }
+            let addresses: Vec<u64> = by_address.keys().copied().collect();
+            for (function, count) in
+                Symbols::load().functions(&addresses).into_iter().zip(by_address.values())
+            {
+                *by_place.entry(function).or_insert(0) += count;
+            }
+        }
+        let mut most: Vec<(usize, String)> =
+            by_place.into_iter().map(|(place, count)| (count, place)).collect();
+        most.sort_unstable_by(|one, other| other.cmp(one));
+        most.truncate(MOST_PLACES);
+        Ok((trace.last(), most))
+    }
+
     fn record(&self) -> Result<Trace, String> {
         let unfit = Symbols::kernel_code();
         let mut best: Option<Trace> = None;
@@ -183,8 +222,8 @@ impl<'a> Worker<'a> {
             if let Some(violation) = played.violation {
                 return Err(format!("without a kill: {violation}"));
             }
-            let trace = Trace::new(played.trace, &unfit);
-            let alike = best.as_ref() == Some(&trace);
+            let trace = Trace::new(&played.trace, &unfit);
+            let alike = best.as_ref().is_some_and(|best| best.is_alike(&trace));
             let shorter = best.as_ref().is_none_or(|best| trace.last() < best.last());
             if !self.scenario.has_short_cut() && alike {
                 break;
@@ -273,10 +312,10 @@ impl<'a> Worker<'a> {
 }
 
 /// What is to be killed at. Not in the kernel's code: where that goes depends on the clock.
-fn positions_to_meet(trace: &Trace) -> BTreeSet<Position> {
+fn positions_to_meet(trace: &Trace, chosen: &[usize]) -> BTreeSet<Position> {
     let kernel = Symbols::kernel_code();
     let ours = |position: &Position| !kernel.contains(&position.address);
-    trace.positions().iter().copied().filter(ours).collect()
+    chosen.iter().map(|&number| trace.position(number)).filter(ours).collect()
 }
 
 /// An operation has no effect before it begins, and never less than it had.

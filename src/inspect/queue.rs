@@ -92,7 +92,8 @@ pub(super) fn look(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -
     let pool = layout::check_pool(geometry)?;
     let capacity = slots.capacity() as usize;
     each(fd, geometry.data_at, slots.stride(), capacity, |[word, tag]| {
-        found.see_slot(Word(word), Tag(tag));
+        // Without a pool what follows the word is content.
+        found.see_slot(Word(word), pool.is_some().then_some(Tag(tag)));
         if pool.is_some() {
             words.push(Word(word));
         }
@@ -165,7 +166,7 @@ impl Found {
         self.in_hand.entry(owner).or_insert(empty)
     }
 
-    fn see_slot(&mut self, word: Word, tag: Tag) {
+    fn see_slot(&mut self, word: Word, tag: Option<Tag>) {
         match word.state() {
             State::Free => {}
             State::Writing => self.hands(word.owner()).sending += 1,
@@ -173,7 +174,7 @@ impl Found {
             State::Ready => {
                 self.held += 1;
                 self.orphans += u64::from(word.is_orphan());
-                self.queued_bytes = self.queued_bytes.saturating_add(tag.len());
+                self.queued_bytes = self.queued_bytes.saturating_add(tag.map_or(0, Tag::len));
             }
         }
     }

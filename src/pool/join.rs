@@ -3,7 +3,8 @@
 use super::Pool;
 use super::word::{State, Word};
 use crate::ring::mpmc::{Slots, State as SlotState, Word as SlotWord};
-use crate::sync::{mutated, order};
+use crate::sync::{Ordering, fence, mutated, order};
+use crate::wait::{ALL, Barrier, EventCount};
 
 /// Whether there was an instant, during this call, at which no message was in the ring and none in the hands of a worker
 /// or on its way back.
@@ -17,6 +18,29 @@ pub(crate) fn is_finished(slots: &Slots, pool: &Pool) -> bool {
         (None, _) => false,
         (Some(_), true) => true,
         (first, false) => collect(slots, pool) == first,
+    }
+}
+
+/// Tells those who wait for the end, after a task was done, unless it was certainly not the last: while a message is in
+/// the ring, whoever takes it tells them later. So a long queue is not worked off at the price of a system call a task.
+///
+/// Whoever takes the last place sees all before it taken; and if he was done before the sleeper armed, the sleeper's
+/// barrier shows his claim to us too. So of those who are done last, one sees an empty ring.
+#[inline(always)]
+pub(crate) fn tell(slots: &Slots, finished: &EventCount, barrier: Barrier) {
+    // Between the done word and the look at the sleepers.
+    barrier.before_wake();
+    if finished.is_awaited() {
+        tell_late(slots, finished, barrier);
+    }
+}
+
+#[cold]
+fn tell_late(slots: &Slots, finished: &EventCount, barrier: Barrier) {
+    // SeqCst: the look below is no older than the sleeper's arming. Pairs with the heavy barrier behind that.
+    fence(Ordering::SeqCst);
+    if slots.look().is_err() && !mutated!("join.tell") {
+        finished.wake(ALL, barrier);
     }
 }
 

@@ -48,7 +48,7 @@ use crate::sync::AtomicU64;
 pub(crate) use chunk::{Kept, Loan, Task};
 pub(crate) use extent::Backing;
 pub(crate) use find::Finder;
-pub(crate) use join::is_finished;
+pub(crate) use join::{is_finished, tell};
 pub(crate) use layout::{Demand, ENTRY, Layout};
 #[cfg(any(test, loom))]
 pub(crate) use sweep::Census;

@@ -10,7 +10,7 @@ mod sequences;
 mod threads;
 
 use super::*;
-use crate::ring::mpmc::{Cell, Claim, Position, PushError, Ring, Slots};
+use crate::ring::mpmc::{Claim, Geometry, Position, PushError, Slots, Stamp};
 use core::mem::MaybeUninit;
 
 /// What `extent` reserves from.
@@ -73,7 +73,7 @@ impl Drop for Pages {
 /// A queue of payloads without its endpoints.
 struct Heap {
     ring_header: Box<crate::ring::mpmc::Header>,
-    cells: Box<[Cell<[u64; 6]>]>,
+    slots: Box<[Stamp]>,
     pool: Pool,
     finder: Finder,
     space: Space,
@@ -98,7 +98,7 @@ impl Heap {
         let pool = unsafe { Pool::new(NonNull::from(&*header), area.0.cast(), tail.0.cast(), layout) };
         Heap {
             ring_header: Box::new(crate::ring::mpmc::Header::hinting(0, 0)),
-            cells: (0..demand.messages).map(|_| Cell::vacant(0)).collect(),
+            slots: (0..demand.messages).map(|_| Stamp::vacant(0)).collect(),
             pool,
             finder: Finder::new(),
             space: Space::plenty(),
@@ -113,12 +113,10 @@ impl Heap {
     }
 
     fn slots(&self) -> Slots {
-        let first = NonNull::from(&self.cells[..]).cast();
-        // SAFETY: the boxes outlive the rings of each test, and hold what `new` asks for.
-        let ring = unsafe {
-            Ring::<[u64; 6]>::new(NonNull::from(&*self.ring_header), first, self.cells.len() as u64)
-        };
-        *ring.unwrap().slots()
+        let first = NonNull::from(&self.slots[..]).cast();
+        let geometry = Geometry::new(self.slots.len() as u64, size_of::<Stamp>()).unwrap();
+        // SAFETY: the boxes outlive the slots' use in each test, and hold what `new` asks for.
+        unsafe { Slots::new(NonNull::from(&*self.ring_header), first, geometry) }
     }
 
     #[inline(always)]

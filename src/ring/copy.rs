@@ -5,6 +5,9 @@
 //! cannot look into. So a racing writer can make the *bytes* wrong, which the reader of a hostile peer must
 //! reckon with anyhow, but not the program.
 
+use bytemuck::AnyBitPattern;
+use core::mem::MaybeUninit;
+
 /// Up to here words are faster than a call.
 const INLINE_MAX: usize = 128;
 
@@ -18,6 +21,40 @@ type Wide = u64;
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 struct Loose<T>(T);
+
+/// Copies out a value that another process may be writing meanwhile, by the widest words there are.
+///
+/// # Safety
+/// `src` is a readable `T` that no thread of *this* process writes; any bits are a `T`.
+#[inline(always)]
+pub(crate) unsafe fn value<T: AnyBitPattern>(src: *const T) -> T {
+    match size_of::<T>() {
+        // SAFETY: eight bytes, and else as the caller promises.
+        8 => unsafe { one_word::<u64, T>(src) },
+        // SAFETY: four bytes, and else as the caller promises.
+        4 => unsafe { one_word::<u32, T>(src) },
+        len => {
+            let mut value = MaybeUninit::<T>::uninit();
+            // SAFETY: the caller's promise, and the value is our own.
+            unsafe { contended(src.cast(), value.as_mut_ptr().cast(), len) };
+            // SAFETY: every byte was just copied, and any bits are a `T`.
+            unsafe { value.assume_init() }
+        }
+    }
+}
+
+/// Reads a `T` of one word, through a register: volatile, because another process may write it meanwhile.
+///
+/// # Safety
+/// `W` and `T` have the same size, any bits are a `T`, and one may be read at `src`.
+#[inline(always)]
+unsafe fn one_word<W: Copy, T>(src: *const T) -> T {
+    crate::sync::access();
+    // SAFETY: readable by the caller's promise, of alignment 1, and integers have no invalid bits.
+    let word = unsafe { src.cast::<Loose<W>>().read_volatile() };
+    // SAFETY: as long as the word, of which any bits are good, by the caller's promise.
+    unsafe { core::mem::transmute_copy(&word) }
+}
 
 /// Copies `len` bytes from `src` to `dst`, either of which may be written by another process meanwhile.
 ///

@@ -20,13 +20,30 @@ pub(crate) mod copy;
 
 pub(crate) mod bytes;
 pub(crate) mod mpmc;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod region;
 pub(crate) mod spsc;
 
 use core::fmt;
 
+use bytemuck::AnyBitPattern;
+
 use crate::error::Corrupt;
+use crate::sync::Slot;
+
+/// Copies the value in a slot out, as [`Slot::read`] does, but a large one by wide words.
+///
+/// # Safety
+/// As for [`Slot::read`].
+#[inline(always)]
+unsafe fn read<T: AnyBitPattern>(slot: &Slot<T>) -> T {
+    #[cfg(not(loom))]
+    // SAFETY: readable by the caller's promise, and any bits are a `T`.
+    return unsafe { copy::value(slot.as_ptr()) };
+    #[cfg(loom)]
+    // SAFETY: the caller's promise, passed on.
+    return unsafe { slot.read() };
+}
 
 /// Why nothing could be claimed or reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,11 @@
 //!            +128  head     a hint: the place after one that was claimed for reading
 //!            +256  orphans  whether messages lie behind the head, see `repair`
 //!            +264  closing  whether senders may send, see `close`
-//!   Slots    capacity() of them, stride() bytes apart: a word, a tag, the content
+//!   Slots    capacity() of them, stride() bytes apart: a word, then the content
 //! ```
+//!
+//! Small slots share a cache line: what a stream costs is the lines that travel, and four messages in one come over
+//! together. (Measured: 16 bytes instead of 64 for a `u64` made it four times as fast.)
 //!
 //! Vyukov's ring claims a position in a shared counter; a process that dies between that and its store into the slot
 //! has claimed something nobody can name, and all others wait for it for ever. Here the claim *is* the slot's word, and
@@ -25,8 +28,10 @@
 //! | `repair`: word, AcqRel | the same as for `commit` and `free` | what the dead owner did |
 
 mod close;
+mod count;
 mod repair;
 mod slots;
+mod straight;
 mod word;
 
 use core::marker::PhantomData;
@@ -38,7 +43,7 @@ use bytemuck::AnyBitPattern;
 use crossbeam_utils::CachePadded;
 
 use crate::error::Corrupt;
-use crate::sync::{AtomicU64, Ordering, Slot, mutated};
+use crate::sync::{AtomicU64, Ordering, Slot};
 use crate::wait::Barrier;
 
 pub(crate) use close::{Closing, Phase};
@@ -73,6 +78,7 @@ impl Header {
     }
 
     /// Whether there may be messages behind the head.
+    #[inline(always)]
     pub(crate) fn has_orphans(&self) -> bool {
         self.orphans.is_set()
     }
@@ -143,10 +149,11 @@ impl Geometry {
     }
 }
 
-/// A slot with its content. As large as it takes, in whole cache lines.
-#[repr(C, align(64))]
+/// A slot with its content. In a segment it lies within one cache line, or begins one.
+#[repr(C, align(16))]
 pub(crate) struct Cell<T> {
-    stamp: Stamp,
+    /// Who uses the slot for what; see [`Word`].
+    word: AtomicU64,
     content: Slot<T>,
 }
 
@@ -154,10 +161,7 @@ pub(crate) struct Cell<T> {
 impl<T: Copy> Cell<T> {
     /// A slot that is free for `lap`.
     pub(crate) fn vacant(lap: u64) -> Self {
-        Cell {
-            stamp: Stamp { word: AtomicU64::new(Word::free(lap).0), tag: AtomicU64::new(0) },
-            content: Slot::vacant(),
-        }
+        Cell { word: AtomicU64::new(Word::free(lap).0), content: Slot::vacant() }
     }
 
     #[cfg(loom)]
@@ -245,7 +249,7 @@ impl<T: AnyBitPattern> Ring<T> {
         capacity: u64,
     ) -> Option<Self> {
         let geometry = Geometry::of::<T>(capacity)?;
-        // SAFETY: the caller's promise; a cell starts with its stamp, and its size is the stride.
+        // SAFETY: the caller's promise; a cell starts with its word, and its size is the stride.
         let slots = unsafe { Slots::new(header, first.cast(), geometry) };
         // SAFETY: the slots are cells of `T`.
         Some(unsafe { Ring::over(slots) })
@@ -281,12 +285,7 @@ impl<T: AnyBitPattern> Ring<T> {
     #[inline]
     pub(crate) fn push(&self, me: u16, value: T, barrier: Barrier) -> Result<u64, PushError> {
         let claim = self.slots.claim_open(me, barrier)?;
-        if mutated!("mpmc.commit_before_write") {
-            self.slots.commit(claim);
-        }
-        // SAFETY: the slot is ours: its word names us, we live, and a mapping is initialised.
-        unsafe { self.content(claim).write(value) };
-        self.slots.commit(claim);
+        self.fill(claim, value);
         Ok(claim.position.number(self.slots.geometry().capacity()))
     }
 
@@ -314,11 +313,7 @@ impl<T: AnyBitPattern> Ring<T> {
             Some(claim) => claim,
             None => self.slots.take_next(me)?,
         };
-        if mutated!("mpmc.free_before_read") {
-            self.slots.free(claim);
-        }
-        // SAFETY: the slot is ours: its word names us, so an honest sender leaves it alone; any bits are a `T`.
-        let value = unsafe { self.content(claim).read() };
+        let value = self.empty(claim);
         let (id, deliveries) =
             (claim.position.number(self.slots.geometry().capacity()), claim.word.deliveries());
         let given_up = gives_up(&value, deliveries);

@@ -4,11 +4,16 @@
 //! cores of one EPYC, 8-byte messages pushed and popped one by one through 1 024 slots and more: 130–190 M/s
 //! without either, 490–640 M/s with both.
 
+use crate::sync::{AtomicU64, Ordering};
+
 /// Bytes in a cache line.
 const LINE: u64 = 64;
 
 /// A stream this slow or slower is not paused for: as much has come as one look can hope for.
 const PLENTY: u64 = 2048;
+
+/// How often a processor is told to pause: for some 200 ns.
+const PAUSE: u64 = 8;
 
 /// How many bytes of free space to [`touch`] in one go, in a ring of `size` bytes: eight lines, and in a small
 /// ring no more than a quarter of it, because the reader is never far from there.
@@ -27,9 +32,36 @@ pub(super) fn ahead(size: u64) -> u64 {
 #[inline]
 pub(super) fn pause_in_stream(messages: u64, bytes: u64, size: u64) {
     if messages > 1 && bytes < PLENTY && !cfg!(loom) {
-        for _ in 0..size.div_ceil(1024).min(8) {
+        for _ in 0..size.div_ceil(1024).min(PAUSE) {
             crate::sync::spin_loop();
         }
+    }
+}
+
+/// Where a side of a ring that others share last had nothing to do. Private to a process, for any thread: a courtesy that
+/// came out wrong costs a pause.
+#[derive(Debug, Default)]
+pub(crate) struct Lull(AtomicU64);
+
+/// A stream of so many messages or more since the last lull is not paused for.
+const STREAM: u64 = 256;
+
+impl Lull {
+    /// For a side that has nothing to do, at `position`: pauses as [`pause_in_stream`] does, and says whether it did, so
+    /// that another look is worth it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn pause(&self, position: u64) -> bool {
+        // Relaxed: nothing depends on it.
+        let since = position.wrapping_sub(self.0.load(Ordering::Relaxed));
+        self.0.store(position, Ordering::Relaxed);
+        let streaming = (2..STREAM).contains(&since);
+        if streaming && !cfg!(loom) {
+            for _ in 0..PAUSE {
+                crate::sync::spin_loop();
+            }
+        }
+        streaming
     }
 }
 

@@ -443,7 +443,7 @@ impl<T: AnyBitPattern> Reader<T> {
         }
         // SAFETY: position head + ahead is below the tail seen, so an honest writer leaves it alone until it is
         // released; mapped memory is initialised, and any bit pattern is a `T`.
-        Some(unsafe { self.slot(ahead).read() })
+        Some(unsafe { super::read(self.slot(ahead)) })
     }
 
     /// Gives the next `n` slots back to the writer with one store. Of more than [`seen`](Self::seen), that many.
@@ -472,7 +472,7 @@ impl<T: AnyBitPattern> Reader<T> {
         }
         // SAFETY: `available` found a message at the head, and an honest writer leaves it alone until it is
         // released; mapped memory is initialised, and any bit pattern is a `T`.
-        let value = unsafe { self.slot(0).read() };
+        let value = unsafe { super::read(self.slot(0)) };
         self.advance(1);
         Ok(value)
     }

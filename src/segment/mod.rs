@@ -170,6 +170,14 @@ impl Segment {
         if self.generation.is(member >> 16) { Ok(member as u16) } else { Registry::get()?.rejoin(self) }
     }
 
+    /// The same, unless this is a forked child's first call.
+    #[inline(always)]
+    pub(crate) fn me_already(&self) -> Option<u16> {
+        // Relaxed: as in `me`.
+        let member = self.member.load(Ordering::Relaxed);
+        self.generation.is(member >> 16).then_some(member as u16)
+    }
+
     /// Whether the process that holds, or held, `index` is gone. Costs two system calls.
     ///
     /// Load the word that names the owner *before* asking (with Acquire): an index is reused only after a

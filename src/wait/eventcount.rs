@@ -81,6 +81,13 @@ impl EventCount {
         }
     }
 
+    /// Whether somebody may be asleep. Between the store that makes the condition true and this goes
+    /// [`Barrier::before_wake`].
+    #[inline(always)]
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & WAITERS != 0
+    }
+
     #[cold]
     #[inline(never)]
     fn wake_sleepers(&self, count: u32, mut seen: u32) {

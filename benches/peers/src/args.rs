@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::transports::{self, Mode, Peer, SIZES};
+use crate::{
+    plan::{Crew, Kind},
+    transports::{self, Mode, Peer, SIZES},
+};
 
 /// Ringway beside its peers: the same work over each, in one run.
 ///
@@ -29,6 +32,14 @@ pub(crate) struct Args {
     /// Payloads [default: 8,64,1K,64K,1M; there are 8, 64, 256, 1K, 4K, 16K, 64K, 256K, 1M]
     #[arg(long, value_name = "BYTES,...", value_delimiter = ',', value_parser = parse_size)]
     pub(crate) sizes: Vec<usize>,
+
+    /// Only these crews of senders and receivers [default: 1x1,2x2,4x4,8x1,1x8; 1x1,2x2 if quick]
+    #[arg(long, value_name = "NxM,...", value_delimiter = ',')]
+    pub(crate) crews: Vec<Crew>,
+
+    /// Only these kinds of work [default: all]
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub(crate) works: Vec<Kind>,
 
     /// How often everything is measured [default: 7; 2 if quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -1,6 +1,7 @@
 //! Ringway beside its peers: the same work over each, in one run. See `--help`.
 
 mod args;
+mod many;
 mod payload;
 mod plan;
 mod report;

@@ -40,6 +40,31 @@ fn base(number: u64) -> u64 {
     number.wrapping_add(1).wrapping_mul(STEP)
 }
 
+/// The number whose [`base`] this is.
+fn number(base: u64) -> u64 {
+    // An odd number times what Newton finds is 1: each round doubles the bits that are right, from three on.
+    let inverse =
+        (0..5).fold(STEP, |inverse, _| inverse.wrapping_mul(2_u64.wrapping_sub(STEP.wrapping_mul(inverse))));
+    base.wrapping_mul(inverse).wrapping_sub(1)
+}
+
+/// The first word of stamped message number `number`.
+#[inline]
+pub(crate) fn word(number: u64) -> u64 {
+    base(number)
+}
+
+/// The first word of a message.
+#[inline]
+pub(crate) fn first_word(message: &[u8]) -> u64 {
+    message.first_chunk().map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+}
+
+/// Which test message this claims to be.
+pub(crate) fn exact_number(message: &[u8]) -> u64 {
+    number(first_word(message).wrapping_sub(filler(0)))
+}
+
 impl<const FIXED: usize> Payload<FIXED> {
     /// A message of `len` bytes, a multiple of 8.
     pub(crate) fn new(len: usize) -> Self {
@@ -94,15 +119,92 @@ impl<const FIXED: usize> Payload<FIXED> {
         self.exact(number) == message
     }
 
+    /// What the receiver makes of the words that it reads of messages `first..first + count`.
+    fn words(&self, first: u64, count: u64) -> impl Iterator<Item = u64> {
+        let stamps = self.stamps.len() as u64;
+        let rest = (stamps * (stamps - 1) / 2).wrapping_add(self.rest);
+        (first..first + count).map(move |number| base(number).wrapping_mul(stamps).wrapping_add(rest))
+    }
+
     /// What [`Sum`] comes to over messages `0..count`.
     pub(crate) fn expected(&self, count: u64) -> u64 {
-        let stamps = self.stamps.len() as u64;
-        let offsets = stamps * (stamps - 1) / 2;
         let mut sum = Sum::default();
-        for number in 0..count {
-            sum.take(base(number).wrapping_mul(stamps).wrapping_add(offsets).wrapping_add(self.rest));
-        }
+        self.words(0, count).for_each(|words| sum.take(words));
         sum.value()
+    }
+
+    /// Adds what a [`Tally`] of messages `first..first + count` comes to.
+    pub(crate) fn tally(&self, first: u64, count: u64, tally: &mut Tally) {
+        self.words(first, count).for_each(|words| tally.take(words));
+    }
+}
+
+/// What the receiver makes of the words that it reads of a message: the first of each cache line.
+///
+/// A message of another length would have too few or too many words that differ from those expected.
+#[inline]
+fn read_words<const FIXED: usize>(message: &[u8]) -> u64 {
+    if FIXED == 8 || FIXED == LINE {
+        if message.len() == FIXED { first_word(message) } else { 0 }
+    } else {
+        message.chunks(LINE).fold(0, |sum, line| sum.wrapping_add(first_word(line)))
+    }
+}
+
+/// Messages that lie in a row, to be sent in one call.
+#[derive(Debug)]
+pub(crate) struct Row {
+    lines: Box<[Line]>,
+    len: usize,
+}
+
+impl Row {
+    /// Room for `most` messages like `payload`.
+    pub(crate) fn new<const FIXED: usize>(most: usize, payload: &Payload<FIXED>) -> Self {
+        let lines = vec![Line([0; LINE]); (most * payload.len).div_ceil(LINE)];
+        Row { lines: lines.into(), len: payload.len }
+    }
+
+    /// Messages `first..first + count`.
+    #[inline]
+    pub(crate) fn fill<const FIXED: usize>(
+        &mut self,
+        first: u64,
+        count: u64,
+        payload: &mut Payload<FIXED>,
+    ) -> &[u8] {
+        let bytes = self.lines.len() * LINE;
+        // SAFETY: the lines are so many initialised bytes in one piece, and borrowed with `self`.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<u8>(), bytes) };
+        let len = if FIXED == 0 { self.len } else { FIXED };
+        for (place, number) in bytes.chunks_exact_mut(len).zip(first..first + count) {
+            place.copy_from_slice(payload.stamp(number));
+        }
+        &bytes[..count as usize * len]
+    }
+}
+
+/// A receiver's count, and two sums that do not depend on the order: of the words read, and of their squares. So a
+/// message lost cannot be made up for by one that came twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally(pub(crate) [u64; 3]);
+
+impl Tally {
+    /// Reads the first word of each cache line of a message.
+    #[inline]
+    pub(crate) fn add<const FIXED: usize>(&mut self, message: &[u8]) {
+        self.take(read_words::<FIXED>(message));
+    }
+
+    #[inline]
+    fn take(&mut self, words: u64) {
+        *self = self.and(Tally([1, words, words.wrapping_mul(words)]));
+    }
+
+    /// Of both together.
+    #[inline]
+    pub(crate) fn and(self, other: Tally) -> Tally {
+        Tally(std::array::from_fn(|at| self.0[at].wrapping_add(other.0[at])))
     }
 }
 
@@ -114,13 +216,7 @@ impl Sum {
     /// Reads the first word of each cache line of a message.
     #[inline]
     pub(crate) fn add<const FIXED: usize>(&mut self, message: &[u8]) {
-        let word = |line: &[u8]| line.first_chunk().map_or(0, |&bytes| u64::from_ne_bytes(bytes));
-        if FIXED == 8 || FIXED == LINE {
-            // A message of another length would have too few or too many words that differ from those expected.
-            self.take(if message.len() == FIXED { word(message) } else { 0 });
-        } else {
-            self.take(message.chunks(LINE).fold(0, |sum, line| sum.wrapping_add(word(line))));
-        }
+        self.take(read_words::<FIXED>(message));
     }
 
     /// The rotation makes the order of the messages count.
@@ -178,6 +274,45 @@ mod tests {
         message[960] ^= 1;
         damaged.add::<0>(&message);
         assert_ne!(damaged.value(), payload.expected(1));
+    }
+
+    #[test]
+    fn tallies_tell_what_is_lost_or_doubled_in_any_order() {
+        let mut payload = Payload::<0>::new(1024);
+        let messages: Vec<Vec<u8>> = (5..9).map(|number| payload.stamp(number).to_vec()).collect();
+        let tally = |order: &[usize]| {
+            let mut tally = Tally::default();
+            order.iter().for_each(|&at| tally.add::<0>(&messages[at]));
+            tally
+        };
+        let mut expected = Tally::default();
+        payload.tally(5, 4, &mut expected);
+        assert_eq!(tally(&[2, 0, 3, 1]), expected);
+        assert_eq!(tally(&[2, 0]).and(tally(&[3, 1])), expected);
+        // The numbers 5 to 8 are in a row: the sum of the two in the middle is that of the outer ones.
+        for wrong in [&[0, 1, 2][..], &[0, 0, 3, 3], &[1, 1, 2, 2], &[0, 1, 2, 3, 3]] {
+            assert_ne!(tally(wrong), expected, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn rows_hold_what_would_be_sent_singly() {
+        let mut payload = Payload::<8>::new(8);
+        let mut row = Row::new(32, &payload);
+        let bytes = row.fill(7, 5, &mut payload).to_vec();
+        assert_eq!(bytes.len(), 40);
+        for (message, number) in bytes.chunks(8).zip(7..) {
+            assert_eq!(message, payload.stamp(number));
+            assert_eq!(first_word(message), word(number));
+        }
+    }
+
+    #[test]
+    fn test_messages_say_their_number() {
+        let mut payload = Payload::<0>::new(128);
+        for number in [0, 1, 7 << 40, u64::MAX - 1, u64::MAX] {
+            assert_eq!(exact_number(payload.exact(number)), number);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    plan::{Case, Work},
+    plan::{Case, Crew, Work},
     sys,
     transports::{self, Metric, Mode, Outcome, Place, Result, Setup, Unavailable},
     worker::{FAILED, Job, UNAVAILABLE, fail},
@@ -63,15 +63,16 @@ impl Runner {
 
     fn start(&self, case: Case, name: &str) -> io::Result<Child> {
         let (work, len) = match case.work {
-            Work::Messages(len) => ("messages", len),
-            Work::Open => ("open", 8),
+            Work::Messages(len) => ("messages".into(), len),
+            Work::Many(len, crew) => (crew.to_string(), len),
+            Work::Open => ("open".into(), 8),
         };
         let [near, far] = self.cpus.map(|cpu| cpu.to_string());
         let mut command = Command::new("/proc/self/exe");
         command.arg("--worker").args([
             case.peer.name,
             case.mode.name(),
-            work,
+            &work,
             &len.to_string(),
             name,
             &near,
@@ -199,16 +200,22 @@ fn job(arguments: &[String]) -> Result<(Run, Job)> {
     };
     let peer = transports::find(peer).ok_or("no such transport")?;
     let mode = Mode::from_name(mode).ok_or("no such mode")?;
+    let (mut crew, mut many) = (Crew::PAIR, false);
     let run = match work.as_str() {
         "open" => peer.open.ok_or_else(|| Unavailable("it has no name".into()))?,
-        _ => peer.run,
+        "messages" => peer.run,
+        numbers => {
+            (crew, many) = (numbers.parse()?, true);
+            peer.many.as_ref().ok_or("it is not for many")?.run
+        }
     };
     let place = if work == "open" { Place::Processes } else { peer.place };
     let dir = Path::new(dir).into();
     let job = Job {
-        setup: Setup { len: len.parse()?, mode, dir, name: name.clone() },
+        setup: Setup { len: len.parse()?, mode, many, dir, name: name.clone() },
         place,
         cpus: [near.parse()?, far.parse()?],
+        crew,
         time: Duration::from_nanos(nanos.parse()?),
         only_trips: peer.group == transports::Group::Floor,
     };

@@ -13,6 +13,7 @@ use std::{
 
 use crate::{
     payload::{Payload, Sum},
+    plan::Crew,
     sys::{self, Forked},
     transports::{
         Failure, Link, Metric, Named, Opener, Outcome, Place, Result, Setup, Transport, Unavailable,
@@ -26,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) place: Place,
     /// Where the two sides run.
     pub(crate) cpus: [usize; 2],
+    /// How many send and receive, where that can be more than one each.
+    pub(crate) crew: Crew,
     /// How long each figure is measured.
     pub(crate) time: Duration,
     /// Whether it is a floor that carries nothing.
@@ -35,7 +38,7 @@ pub(crate) struct Job {
 /// How many messages go each way before anything is timed. Every byte of them is compared.
 const TESTED: u64 = 40;
 /// No burst is longer than this.
-const MOST: u64 = 1 << 33;
+pub(crate) const MOST: u64 = 1 << 33;
 /// No more round trips than this are kept.
 const MOST_TRIPS: u64 = 1 << 20;
 
@@ -49,19 +52,20 @@ enum Ask {
     Attach(u64),
 }
 
-/// The near side's line to the far side, or the other way round.
-struct Control(UnixStream);
+/// One side's line to another.
+pub(crate) struct Control(pub(crate) UnixStream);
 
 impl Control {
-    fn put(&mut self, words: [u64; 2]) -> Result<()> {
-        let bytes: [u8; 16] = bytemuck::cast(words);
-        self.0.write_all(&bytes).map_err(|error| format!("the other side is gone: {error}").into())
+    pub(crate) fn put<const N: usize>(&mut self, words: [u64; N]) -> Result<()> {
+        let bytes = bytemuck::cast_slice(&words);
+        self.0.write_all(bytes).map_err(|error| format!("the other side is gone: {error}").into())
     }
 
-    fn get(&mut self) -> Result<[u64; 2]> {
-        let mut bytes = [0; 16];
-        self.0.read_exact(&mut bytes).map_err(|error| format!("the other side is gone: {error}"))?;
-        Ok(bytemuck::cast(bytes))
+    pub(crate) fn get<const N: usize>(&mut self) -> Result<[u64; N]> {
+        let mut words = [0; N];
+        let bytes = bytemuck::cast_slice_mut(&mut words);
+        self.0.read_exact(bytes).map_err(|error| format!("the other side is gone: {error}"))?;
+        Ok(words)
     }
 
     fn ask(&mut self, ask: Ask) -> Result<()> {
@@ -72,7 +76,7 @@ impl Control {
             Ask::Attach(count) => [3, count],
         })?;
         // The far side is about to receive.
-        self.get().map(drop)
+        self.get::<2>().map(drop)
     }
 
     /// What is asked for, or `None` when the near side has had enough.
@@ -114,7 +118,7 @@ pub(crate) fn measure_fixed<T: Transport, const FIXED: usize>(job: &Job) -> Resu
         far,
         |near, control| {
             let mut near = Near::<_, FIXED> { link: near.open()?, control, payload: Payload::new(len) };
-            near.control.get()?; // the far side has opened its end
+            near.control.get::<2>()?; // the far side has opened its end
             near.measure(job)
         },
         |far, control| {
@@ -229,7 +233,7 @@ impl<L: Link, const FIXED: usize> Near<L, FIXED> {
                 return Err(format!("message {number} of the test came back wrong").into());
             }
         }
-        self.control.get()?;
+        self.control.get::<2>()?;
         // The timed bursts start with a message as it is when new.
         self.payload = Payload::new(self.payload.exact(0).len());
         Ok(())
@@ -281,7 +285,7 @@ const BURSTS: f64 = 8.0;
 /// Has ever longer bursts sent to warm up and to learn the rate, then bursts until they come to `time`, or to `most`
 /// messages; how many these were, and how long they took in nanoseconds. `burst` is told how many to send and whether
 /// what was before does not count, and says how long that took.
-fn measured(
+pub(crate) fn measured(
     time: Duration,
     most: u64,
     mut burst: impl FnMut(u64, bool) -> Result<u64>,

@@ -70,6 +70,27 @@ fn every_transport_carries_and_is_reported() {
             assert!(value > 0.0 && low > 0.0 && low <= value, "{figure}");
         }
     }
+    for (senders, receivers) in [(1, 1), (2, 2), (4, 4), (8, 1), (1, 8)] {
+        for (name, batch) in [
+            ("ringway-queue", 1),
+            ("ringway-queue", 32),
+            ("ringway-queue-threads", 32),
+            ("crossbeam-queue", 1),
+            ("crossbeam-channel", 1),
+            ("cloudtoid", 32),
+            ("pipe", 1),
+            ("seqpacket", 1),
+        ] {
+            let found = figures.iter().any(|figure| {
+                figure["work"] == "many to many"
+                    && figure["transport"] == name
+                    && (&figure["senders"], &figure["receivers"]) == (&senders.into(), &receivers.into())
+                    && figure["batch"] == batch
+                    && figure["metric"] == "throughput_msgs"
+            });
+            assert!(found, "{name}, {senders}x{receivers} by {batch}");
+        }
+    }
     assert!(said.contains("targets reached in this run"), "{said}");
     for plot in ["throughput", "bandwidth", "latency-8", "latency-1024", "latency-65536"] {
         let drawing = fs::read_to_string(scratch.0.join(plot).with_extension("svg")).unwrap();

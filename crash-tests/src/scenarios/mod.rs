@@ -1,16 +1,19 @@
 //! All scenarios, by subject.
 
 mod bell;
+mod byte_queue;
 mod bytes;
 mod eventcount;
 mod faulty;
 mod line;
 mod named;
 mod pipe;
+mod pooled;
 mod queue;
 mod ring;
 mod segment;
 mod spsc;
+mod tasks;
 
 use crate::scenario::Scenario;
 
@@ -25,6 +28,8 @@ pub fn all() -> Vec<Scenario> {
         pipe::scenarios(),
         eventcount::scenarios(),
         queue::scenarios(),
+        byte_queue::scenarios(),
+        tasks::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

@@ -24,6 +24,9 @@ pub(crate) const MODELS: &[Model] = &[
         kills: &["mpmc.commit", "mpmc.commit_before_write"],
     },
     Model { name: "two_readers", preemptions: 2, body: two_readers, kills: &["mpmc.free", "mpmc.free_before_read"] },
+    Model { name: "rows", preemptions: 2, body: rows, kills: &["mpmc.commit", "mpmc.free", "mpmc.observe"] },
+    Model { name: "rows_of_two_writers", preemptions: 2, body: rows_of_two_writers, kills: &["mpmc.commit_before_write"] },
+    Model { name: "rows_of_two_readers", preemptions: 2, body: rows_of_two_readers, kills: &["mpmc.free_before_read"] },
     Model { name: "claims_show_the_row", preemptions: 3, body: claims_show_the_row, kills: &["mpmc.claim", "mpmc.take"] },
     Model { name: "writer_dies", preemptions: 2, body: writer_dies, kills: &["mpmc.skip"] },
     Model { name: "reused_after_repair", preemptions: 3, body: reused_after_repair, kills: &["mpmc.repair"] },
@@ -143,7 +146,7 @@ impl<const N: usize> Shared<N> {
     }
 
     fn word(&self, index: u32) -> Word {
-        Word(self.ring().slots().stamp(index).word.load(Ordering::Acquire))
+        Word(self.ring().slots().word_of(index).load(Ordering::Acquire))
     }
 
     fn content(&self, claim: Claim) -> &Slot<Message> {
@@ -195,6 +198,63 @@ fn two_readers() {
     let mine = shared.recv(3);
     let third = shared.push(1, 3).is_ok();
     assert_eq!(mine + other.join().unwrap(), 3);
+    assert!(!third || shared.recv(3) == 3);
+}
+
+impl<const N: usize> Shared<N> {
+    /// Sends a row, what the row leaves by single messages.
+    fn send_row<const M: usize>(&self, me: u16, values: [u64; M]) {
+        let sent = self.ring().push_row(me, &values.map(|value| [value; 2]), Barrier::of_this_process());
+        values[sent..].iter().for_each(|&value| self.send(me, value));
+    }
+
+    /// Takes `M` messages, in rows as far as they go.
+    fn recv_row<const M: usize>(&self, me: u16) -> [u64; M] {
+        let mut values = vec![];
+        self.ring().pop_row(me, M, |[left, right]| {
+            assert_eq!(left, right, "torn");
+            values.push(left);
+        });
+        while values.len() < M {
+            values.push(self.recv(me));
+        }
+        values.try_into().unwrap()
+    }
+}
+
+/// More messages than slots, the hints behind most of the time.
+fn rows() {
+    let shared = Shared::<2>::new();
+    let writer = spawn(&shared, |shared| shared.send_row(1, [1, 2, 3]));
+    assert_eq!(shared.recv_row(2), [1, 2, 3]);
+    writer.join().unwrap();
+}
+
+/// A row and a single message meet: all are there, and those of the row in their order.
+fn rows_of_two_writers() {
+    let shared = Shared::<3>::new();
+    let other = spawn(&shared, |shared| shared.send_row(1, [1, 2]));
+    shared.push(2, 9).unwrap();
+    let early = shared.pop(3).ok();
+    other.join().unwrap();
+    let mut seen = early.into_iter().collect::<Vec<_>>();
+    while seen.len() < 3 {
+        seen.push(shared.recv(3));
+    }
+    assert_eq!(shared.look(3), Err(PopError::Empty));
+    seen.retain(|&value| value != 9);
+    assert_eq!(seen, [1, 2]);
+}
+
+/// Two readers take rows while a writer reuses what they have freed.
+fn rows_of_two_readers() {
+    let shared = Shared::<2>::new();
+    shared.send_row(1, [1, 2]);
+    let other = spawn(&shared, |shared| shared.recv_row::<1>(2));
+    let [mine] = shared.recv_row(3);
+    let third = shared.push(1, 3).is_ok();
+    let [others] = other.join().unwrap();
+    assert_eq!(mine + others, 3);
     assert!(!third || shared.recv(3) == 3);
 }
 

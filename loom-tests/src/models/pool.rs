@@ -3,8 +3,10 @@
 
 use crate::harness::Model;
 use crate::pool::{Backing, Chunk, Demand, Entry, Extent, Header, Kept, Layout, MAX_DELIVERIES, Pool, State, Task, Word};
-use crate::ring::mpmc::{self, Blocker, Cell, Position, Ring, Slots};
+use crate::pool::{is_finished, tell};
+use crate::ring::mpmc::{self, Blocker, Geometry, Position, Slots, Stamp};
 use crate::sync::{AtomicU32, Ordering, Slot};
+use crate::wait::{Barrier, Deadline, EventCount, Wait, Waiter};
 use loom::thread;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -46,16 +48,21 @@ pub(crate) const MODELS: &[Model] = &[
         body: join_beside_a_worker_that_sends,
         kills: &["join.twice", "join.observe", "join.observe_slot", "pool.done"],
     },
+    Model { name: "join_asleep_beside_two_workers", preemptions: 2, body: join_asleep_beside_two_workers, kills: &["join.tell"] },
     Model { name: "two_grow", preemptions: 3, body: two_grow, kills: &["pool.bound"] },
 ];
 
 /// The ring is about to pass its last lap.
 const LAP: u64 = (1 << 40) - 1;
 
+/// As aligned as a slot must be.
+#[repr(C, align(16))]
+struct OneSlot(Stamp);
+
 /// A ring of one slot, and chunks of one word.
 struct Shared<const N: usize> {
     ring: mpmc::Header,
-    cells: [Cell<u64>; 1],
+    slots: [OneSlot; 1],
     header: Header,
     entries: [Entry; N],
     content: [Slot<u64>; N],
@@ -73,7 +80,7 @@ impl<const N: usize> Shared<N> {
         let hint = Position::new(LAP, 0).pack();
         Arc::new(Shared {
             ring: mpmc::Header::hinting(hint, hint),
-            cells: [Cell::vacant(LAP)],
+            slots: [OneSlot(Stamp::vacant(LAP))],
             header: Header::new(),
             entries: std::array::from_fn(|_| Entry::new(word)),
             content: std::array::from_fn(|_| Slot::vacant()),
@@ -82,10 +89,10 @@ impl<const N: usize> Shared<N> {
     }
 
     fn slots(&self) -> Slots {
-        let first = NonNull::from(&self.cells).cast();
-        // SAFETY: the ring is used while `self` is borrowed or shared, and the cells are what it asks for.
-        let ring = unsafe { Ring::<u64>::new(NonNull::from(&self.ring), first, 1) };
-        *ring.unwrap().slots()
+        let first = NonNull::from(&self.slots).cast();
+        let geometry = Geometry::new(1, size_of::<OneSlot>()).unwrap();
+        // SAFETY: the slots are used while `self` is borrowed or shared, and are what is asked for.
+        unsafe { Slots::new(NonNull::from(&self.ring), first, geometry) }
     }
 
     fn pool(&self) -> Pool {
@@ -514,6 +521,35 @@ fn join_beside_a_worker_that_sends() {
 
 /// File space without end.
 struct Endless;
+
+/// Two workers end the last two tasks, one of which is still in the ring; whoever waits for both sleeps without slices.
+fn join_asleep_beside_two_workers() {
+    let shared = Shared::<2>::new();
+    let finished = Arc::new(EventCount::new());
+    assert!(shared.send(1, 0, 1));
+    let first = shared.work(2).unwrap();
+    assert!(shared.send(1, 1, 2));
+    let end = |shared: &Shared<2>, task, finished: &EventCount| {
+        shared.pool().done(task).unwrap();
+        tell(&shared.slots(), finished, Barrier::Fence);
+    };
+    let other = spawn(&shared, {
+        let finished = finished.clone();
+        move |shared| end(shared, first, &finished)
+    });
+    let another = spawn(&shared, {
+        let finished = finished.clone();
+        move |shared| {
+            let task = shared.work(3).unwrap();
+            end(shared, task, &finished);
+        }
+    });
+    let attempt = || is_finished(&shared.slots(), &shared.pool()).then_some(());
+    let mut waiter = Waiter::unsliced(Wait::Park);
+    waiter.wait(&finished, Barrier::Fence, Deadline::NEVER, attempt, || None, || false).unwrap();
+    other.join().unwrap();
+    another.join().unwrap();
+}
 
 impl Backing for Endless {
     fn reserve(&self, _: u64, _: u64) -> std::io::Result<()> {

@@ -62,8 +62,7 @@ impl<T: Pod> Queue<T> {
     /// Sends the first of `values` without waiting, and tells receivers once. Returns how many.
     fn push_some(&self, values: &[T]) -> Result<usize, SendError> {
         let me = self.core.me().map_err(SendError::Attach)?;
-        let (ring, barrier) = (self.ring(), self.core.barrier);
-        let sent = values.iter().take_while(|value| ring.push(me, **value, barrier).is_ok()).count();
+        let sent = self.ring().push_row(me, values, self.core.barrier);
         if sent > 0 {
             self.core.told(u32::try_from(sent).unwrap_or(u32::MAX));
         }
@@ -85,23 +84,27 @@ impl<T: Pod> Queue<T> {
         if most == 0 {
             return Ok(0);
         }
+        let most = most.min(self.capacity());
         // Room first: a message taken out must not be lost for want of memory.
-        values.reserve(most.min(self.capacity()));
-        values.push(match deadline {
-            Deadline::NOW => self.try_recv()?,
-            later => self.recv_deadline(later)?,
-        });
-        let me = self.core.me().map_err(RecvError::Attach)?;
-        let mut pop = self.pop();
-        let mut received = 1;
-        while received < most.min(self.capacity())
-            && let Ok(popped) = pop(me)
-        {
-            values.push(popped.value);
-            received += 1;
+        values.reserve(most);
+        let mut received = self.pop_some(values, most)?;
+        if received == 0 {
+            // None there, or something in the way: the way of a single message tells which, and waits.
+            values.push(match deadline {
+                Deadline::NOW => self.try_recv()?,
+                later => self.recv_deadline(later)?,
+            });
+            received = 1 + self.pop_some(values, most - 1).unwrap_or(0);
         }
-        if received > 1 {
-            self.core.freed(u32::try_from(received - 1).unwrap_or(u32::MAX));
+        Ok(received)
+    }
+
+    /// Takes up to `most` messages without waiting, and tells senders once. Returns how many.
+    fn pop_some(&self, values: &mut Vec<T>, most: usize) -> Result<usize, RecvError> {
+        let me = self.core.me().map_err(RecvError::Attach)?;
+        let received = self.ring().pop_row(me, most, |value| values.push(value));
+        if received > 0 {
+            self.core.freed(u32::try_from(received).unwrap_or(u32::MAX));
         }
         Ok(received)
     }

@@ -1,6 +1,6 @@
 //! What all queues have in common: the segment, waiting, and cleaning up after the dead.
 
-use super::layout::{self, Body};
+use super::layout::{self, Body, Place};
 use super::policy::Policy;
 use super::store::Store;
 use super::watch::Watched;
@@ -8,23 +8,27 @@ use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use crate::pool::State;
 use crate::ring::mpmc::{Blocker, Phase, PopError, PushError, Slots};
+use crate::ring::pace::Lull;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter};
+use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
 
 /// One attachment to a queue, shared by the clones of its handle.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) segment: Arc<Segment>,
+    /// In the segment: found once, because every call needs it.
+    body: Place,
     pub(super) slots: Slots,
     pub(super) barrier: Barrier,
     pub(super) wait: Wait,
     pub(super) policy: Policy,
-    /// What the waits of senders and of receivers have taught.
-    sending: Learnt,
-    receiving: Learnt,
+    /// What the waits of senders and of receivers have taught. Apart, because the one is written where the other works.
+    sending: CachePadded<Learnt>,
+    receiving: CachePadded<Learnt>,
     /// When somebody last looked for the dead, in ticks of the coarse clock.
     looked: AtomicU64,
     /// For queues of bytes and of tasks.
@@ -36,11 +40,11 @@ pub(super) struct Core {
 
 /// How to wait, as learnt so far. Threads share it without waiting for each other: who finds it in use does without.
 #[derive(Debug)]
-struct Learnt(Mutex<Waiter>);
+struct Learnt(Mutex<Waiter>, Lull);
 
 impl Learnt {
-    fn new(wait: Wait) -> Self {
-        Learnt(Mutex::new(Waiter::new(wait)))
+    fn new(wait: Wait) -> CachePadded<Self> {
+        CachePadded::new(Learnt(Mutex::new(Waiter::new(wait)), Lull::default()))
     }
 
     /// Never blocks: a forked child may have inherited it locked.
@@ -64,6 +68,7 @@ impl Core {
             vacancies: Watched::new(&segment, true),
             store,
             policy,
+            body: Place::of(layout::body(&segment)),
             segment,
             slots,
             barrier: Barrier::of_this_process(),
@@ -74,9 +79,10 @@ impl Core {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn body(&self) -> &Body {
-        layout::body(&self.segment)
+        // SAFETY: it lies in the segment, which this holds.
+        unsafe { self.body.get() }
     }
 
     /// The pool, in queues of bytes and of tasks.
@@ -94,6 +100,18 @@ impl Core {
     /// Whether the holder of `index` is gone, or its index has a new holder that has not cleaned up yet.
     pub(super) fn is_dead(&self, index: u16) -> bool {
         self.segment.is_dead(index) || self.segment.is_inherited(index)
+    }
+
+    /// For a sender that found no space: whether it has let receivers work for a moment, and should look again.
+    #[cold]
+    pub(super) fn pause_for_space(&self) -> bool {
+        self.slots.pause_for_space(&self.sending.1)
+    }
+
+    /// The same for a receiver that found no message.
+    #[cold]
+    pub(super) fn pause_for_messages(&self) -> bool {
+        self.slots.pause_for_messages(&self.receiving.1)
     }
 
     /// Sends by `attempt`, once.
@@ -377,9 +395,7 @@ impl Core {
     /// Tells those who wait for the last task that there may be none any more.
     #[inline(always)]
     pub(super) fn finished(&self) {
-        if !mutated!("channel.wake_finished") {
-            self.body().finished.wake(ALL, self.barrier);
-        }
+        self.body().finished.wake(ALL, self.barrier);
     }
 
     /// Whether tasks may have come back.
@@ -452,10 +468,10 @@ impl Core {
             self.look_for_the_dead();
             None
         };
-        let mut waiter = Waiter::new(self.wait);
+        // Without spinning: each look reads all words.
+        let mut waiter = Waiter::new(Wait::Park);
         let finished = &self.body().finished;
-        let outcome =
-            waiter.wait_a_bit_then_sleep(finished, self.barrier, deadline, &mut attempt, patrol, || false);
+        let outcome = waiter.wait(finished, self.barrier, deadline, &mut attempt, patrol, || false);
         outcome.ok().or_else(attempt)
     }
 

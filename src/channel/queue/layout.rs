@@ -97,6 +97,29 @@ pub(super) fn body(segment: &Segment) -> &Body {
     unsafe { segment.body_as::<Body>() }
 }
 
+/// Where a [`Body`] lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(NonNull<Body>);
+
+// SAFETY: the address of what consists of atomics.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    pub(super) fn of(body: &Body) -> Self {
+        Place(NonNull::from(body))
+    }
+
+    /// # Safety
+    /// The segment it lies in is mapped for as long as what is returned is used.
+    #[inline(always)]
+    pub(super) unsafe fn get<'a>(self) -> &'a Body {
+        // SAFETY: it was a body when this was made, and is mapped, as the caller promises.
+        unsafe { self.0.as_ref() }
+    }
+}
+
 pub(super) fn plan<T>(capacity: Option<usize>) -> Result<Plan, Error> {
     let (size, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
     let asked = capacity.map_or(DEFAULT_CAPACITY, |capacity| capacity as u64);
@@ -124,9 +147,13 @@ fn most(stride: usize) -> u64 {
 
 /// How far apart slots with a content of this size and alignment are; `None` if there can be none.
 fn stride_of((size, align): (u64, u64)) -> Option<usize> {
-    // A slot is `Cell<T>`: a stamp of 16 bytes, then the content where its alignment lets it begin.
+    // A slot is `Cell<T>`: a word, then the content where its alignment lets it begin. None lies across a line that it
+    // could lie within.
     let ok = size > 0 && size <= 1 << 40 && align.is_power_of_two() && align <= 64;
-    ok.then(|| (16_u64.next_multiple_of(align) + size).next_multiple_of(64) as usize)
+    ok.then(|| match 8_u64.next_multiple_of(align) + size {
+        small @ ..=64 => small.next_power_of_two().max(16) as usize,
+        large => large.next_multiple_of(64) as usize,
+    })
 }
 
 /// The bytes that a slot of one line holds besides its stamp.
@@ -287,17 +314,27 @@ mod tests {
     use crate::ring::mpmc::Cell;
 
     #[test]
-    fn the_stride_is_the_size_of_a_slot() {
+    fn a_slot_lies_within_a_line_or_begins_one() {
         macro_rules! check {
             ($($t:ty),*) => {$(
                 let element = (size_of::<$t>() as u64, align_of::<$t>() as u64);
-                assert_eq!(stride_of(element), Some(size_of::<Cell<$t>>()), stringify!($t));
+                let (stride, slot) = (stride_of(element).unwrap(), size_of::<Cell<$t>>());
+                assert!(slot <= stride && (stride < 2 * slot), stringify!($t));
+                assert!(stride % align_of::<Cell<$t>>() == 0 && (64 % stride == 0 || stride % 64 == 0));
             )*};
         }
         #[derive(Clone, Copy)]
         #[repr(align(64))]
         #[allow(dead_code)]
         struct Line([u8; 64]);
+        assert_eq!(
+            [stride_of((1, 1)), stride_of((8, 8)), stride_of((24, 8))],
+            [Some(16), Some(16), Some(32)]
+        );
+        assert_eq!(
+            [stride_of((56, 8)), stride_of((57, 1)), stride_of((64, 64))],
+            [Some(64), Some(128), Some(128)]
+        );
         check!(u8, u64, u128, [u8; 48], [u8; 49], [u64; 6], [u64; 7], [u8; 1000], [u128; 3], Line);
         assert_eq!(stride_of((0, 1)), None);
         assert_eq!(stride_of((8, 128)), None);

@@ -46,7 +46,11 @@ impl std::error::Error for Uncommitted<'_> {
 impl<'q> Loan<'q> {
     #[inline(always)]
     pub(super) fn reserve(core: &'q Core, len: usize, deadline: Option<Deadline>) -> Result<Self, SendError> {
-        let loan = Some(core.reserve(len as u64, deadline)?);
+        let mut reason = SendError::Full;
+        let loan = core.reserve(len as u64, deadline, &mut reason);
+        if loan.is_none() {
+            return Err(reason);
+        }
         let mut loan =
             Loan { core, loan, private: Vec::new(), len, generation: core.segment.generation().current() };
         if !core.store().is_trusting {
@@ -66,7 +70,11 @@ impl<'q> Loan<'q> {
     /// [`SendError::Closed`]; the memory is given back.
     #[inline]
     pub fn commit(mut self) -> Result<(), SendError> {
-        self.try_commit(Some(Deadline::NEVER))
+        match self.try_commit(Some(Deadline::NEVER)) {
+            // Said anew, instead of moved: the error is large.
+            Ok(()) => Ok(()),
+            refused => refused,
+        }
     }
 
     /// The same, waiting until `deadline`; with [`Deadline::NOW`] not at all.

@@ -1,9 +1,8 @@
 //! A received message: read where it lies, or a copy.
 
 use super::core::Core;
-use super::store::{Content, Parcel, Small};
+use super::store::Parcel;
 use crate::channel::RecvError;
-use crate::pool::Kept;
 use crate::wait::Deadline;
 use core::fmt;
 use core::ops::Deref;
@@ -16,9 +15,10 @@ use std::sync::Arc;
 /// empty if it was not a copy.
 pub struct Message<'q> {
     holder: Holder<'q>,
-    content: Held,
-    id: u64,
-    deliveries: u8,
+    /// In its chunk if it was lent out in place; freed on drop.
+    parcel: Parcel,
+    /// What lay in a chunk, if the peers are not trusted.
+    copy: Option<Vec<u8>>,
     generation: u64,
 }
 
@@ -27,46 +27,52 @@ enum Holder<'q> {
     Owned(Arc<Core>),
 }
 
-enum Held {
-    Small(Small),
-    /// In the pool; freed on drop.
-    Shared(Option<Kept>),
-    /// Here.
-    Private(Vec<u8>),
-}
-
 impl<'q> Message<'q> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
-        let Parcel { content, id, deliveries } = core.recv_when(deadline, |me| core.pop_parcel(me))?;
-        let content = match content {
-            Content::Small(small) => Held::Small(small),
-            Content::Chunk(kept) if core.store().is_trusting => Held::Shared(Some(kept)),
-            Content::Chunk(kept) => {
-                let mut copy = Vec::new();
-                core.copy_and_free(kept, &mut copy)?;
-                Held::Private(copy)
-            }
-        };
         let generation = core.segment.generation().current();
-        Ok(Message { holder: Holder::Borrowed(core), content, id, deliveries, generation })
+        let holder = Holder::Borrowed(core);
+        let mut message = Message { holder, parcel: Parcel::EMPTY, copy: None, generation };
+        core.recv_when(deadline, |me| core.pop_parcel(me, &mut message.parcel))?;
+        if !core.store().is_trusting {
+            message.copy_out()?;
+        }
+        Ok(message)
+    }
+
+    fn release(&mut self) {
+        if let Some(kept) = self.parcel.chunk.take()
+            && self.is_ours()
+        {
+            self.core().free(kept);
+        }
+    }
+
+    #[cold]
+    fn copy_out(&mut self) -> Result<(), RecvError> {
+        if let Some(kept) = self.parcel.chunk.take() {
+            let mut copy = Vec::new();
+            self.core().copy_and_free(kept, &mut copy)?;
+            self.copy = Some(copy);
+        }
+        Ok(())
     }
 
     /// The number of the message in the queue, counted in the order of sending. The same at each delivery.
     pub fn id(&self) -> u64 {
-        self.id
+        self.parcel.id
     }
 
     /// How many receivers died while they were taking it, before this one.
     pub fn deliveries(&self) -> u8 {
-        self.deliveries
+        self.parcel.deliveries
     }
 
     /// The same message apart from the handle it came through, which may be dropped before it.
     pub fn detach(mut self) -> Message<'static> {
         let holder = Holder::Owned(Arc::clone(self.core()));
-        let content = core::mem::replace(&mut self.content, Held::Private(Vec::new()));
-        Message { holder, content, id: self.id, deliveries: self.deliveries, generation: self.generation }
+        let parcel = core::mem::replace(&mut self.parcel, Parcel::EMPTY);
+        Message { holder, parcel, copy: self.copy.take(), generation: self.generation }
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -87,16 +93,16 @@ impl Deref for Message<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.content {
-            Held::Small(small) => small.bytes(),
-            Held::Shared(Some(kept)) if self.is_ours() => {
+        match (&self.parcel.chunk, &self.copy) {
+            (Some(kept), _) if self.is_ours() => {
                 let start = self.core().store().pool.address(kept.chunk());
                 // SAFETY: the length was checked against the chunk. Its bytes stay as they are until it is freed by our
                 // drop: its word names us, and the peers are trusted to keep to that.
                 unsafe { core::slice::from_raw_parts(start.as_ptr(), kept.len() as usize) }
             }
-            Held::Shared(_) => &[],
-            Held::Private(copy) => copy,
+            (Some(_), _) => &[],
+            (None, Some(copy)) => copy,
+            (None, None) => self.parcel.small(),
         }
     }
 }
@@ -110,20 +116,16 @@ impl AsRef<[u8]> for Message<'_> {
 impl Drop for Message<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Held::Shared(kept) = &mut self.content
-            && let Some(kept) = kept.take()
-            && self.is_ours()
-        {
-            self.core().free(kept);
+        if self.parcel.chunk.is_some() {
+            self.release();
         }
     }
 }
 
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Message { id, deliveries, .. } = self;
         let mut message = f.debug_struct("Message");
-        message.field("len", &self.len()).field("id", id).field("deliveries", deliveries);
+        message.field("len", &self.len()).field("id", &self.id()).field("deliveries", &self.deliveries());
         message.finish_non_exhaustive()
     }
 }

@@ -24,32 +24,32 @@ pub(super) struct Store {
     holds_tasks: bool,
 }
 
-/// A small message, copied out of its slot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Small {
-    len: u8,
-    bytes: [u8; INLINE],
-}
-
-impl Small {
-    #[inline(always)]
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-}
-
-/// A message that was received for good.
+/// A message that was received for good. Filled where it stays: it is large enough for moves to cost.
 #[derive(Debug)]
 pub(super) struct Parcel {
-    pub(super) content: Content,
-    pub(super) id: u64,
+    small: Small,
+    /// The message is in a chunk; else in `small`.
+    pub(super) chunk: Option<Kept>,
+    /// Of a small message.
+    len: u8,
     pub(super) deliveries: u8,
+    pub(super) id: u64,
 }
 
-#[derive(Debug)]
-pub(super) enum Content {
-    Small(Small),
-    Chunk(Kept),
+/// As large as what a slot holds, and aligned so that a copy is a few moves.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(16))]
+struct Small([u8; INLINE]);
+
+impl Parcel {
+    pub(super) const EMPTY: Parcel =
+        Parcel { small: Small([0; INLINE]), chunk: None, len: 0, deliveries: 0, id: 0 };
+
+    /// The message, if it does not lie in a chunk.
+    #[inline(always)]
+    pub(super) fn small(&self) -> &[u8] {
+        &self.small.0[..usize::from(self.len)]
+    }
 }
 
 impl Store {
@@ -84,15 +84,28 @@ impl Core {
         {
             self.try_send(|_| self.slots.look_for_space())?;
         }
-        let mut loan = Some(self.reserve(message.len() as u64, deadline)?);
-        if let Some(loan) = &loan {
-            store.pool.copy_in(loan, 0, message);
+        // A reason apart from the result, so that the loan stays in registers.
+        let mut reason = SendError::Full;
+        let Some(loan) = self.reserve(message.len() as u64, deadline, &mut reason) else {
+            return Err(reason);
+        };
+        store.pool.copy_in(&loan, 0, message);
+        let mut loan = Some(loan);
+        match self.send_loan(&mut loan, message.len() as u64, deadline) {
+            // Said anew, instead of moved: the error is large.
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.give_up_unsent(loan);
+                Err(error)
+            }
         }
-        let sent = self.send_loan(&mut loan, message.len() as u64, deadline);
+    }
+
+    #[cold]
+    fn give_up_unsent(&self, loan: Option<Loan>) {
         if let Some(loan) = loan {
             self.give_up(loan);
         }
-        sent
     }
 
     #[inline(always)]
@@ -122,38 +135,41 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a chunk for `len` bytes.
-    #[inline]
-    pub(super) fn reserve(&self, len: u64, deadline: Option<Deadline>) -> Result<Loan, SendError> {
-        let me = self.me().map_err(SendError::Attach)?;
+    /// Takes a chunk for `len` bytes; if there is none, `reason` says why.
+    #[inline(always)]
+    pub(super) fn reserve(
+        &self,
+        len: u64,
+        deadline: Option<Deadline>,
+        reason: &mut SendError,
+    ) -> Option<Loan> {
         let store = self.store();
-        match store.pool.reserve(me, len, &store.finder, &*self.segment) {
-            Ok(loan) => Ok(loan),
-            Err(why) => self.reserve_late(me, len, why, deadline),
+        if let Ok(me) = self.me()
+            && let Ok(loan) = store.pool.reserve(me, len, &store.finder, &*self.segment)
+        {
+            return Some(loan);
         }
+        self.reserve_late(len, deadline, reason)
     }
 
     #[cold]
-    fn reserve_late(
-        &self,
-        me: u16,
-        len: u64,
-        why: ReserveError,
-        deadline: Option<Deadline>,
-    ) -> Result<Loan, SendError> {
+    fn reserve_late(&self, len: u64, deadline: Option<Deadline>, reason: &mut SendError) -> Option<Loan> {
         let store = self.store();
-        if let Some(error) = refused(why) {
-            return Err(error);
-        }
-        let attempt = || match store.pool.reserve(me, len, &store.finder, &*self.segment) {
-            Ok(loan) => Some(Ok(loan)),
-            Err(why) => refused(why).map(Err),
+        let attempt = || {
+            let reserved = match self.me() {
+                Err(error) => return Some(Err(SendError::Attach(error))),
+                Ok(me) => store.pool.reserve(me, len, &store.finder, &*self.segment),
+            };
+            match reserved {
+                Ok(loan) => Some(Ok(loan)),
+                Err(why) => refused(why).map(Err),
+            }
         };
-        let reserved = self.reserve_slowly(deadline, attempt);
+        let reserved = attempt().unwrap_or_else(|| self.reserve_slowly(deadline, attempt));
         if matches!(reserved, Err(SendError::Full)) {
             self.found_no_space(len);
         }
-        reserved
+        reserved.map_err(|why| *reason = why).ok()
     }
 
     /// Sends a loan of which `len` bytes are filled; takes it out of its place if that succeeds.
@@ -229,44 +245,44 @@ impl Core {
 
     /// Takes one message out for good.
     #[inline(always)]
-    pub(super) fn pop_parcel(&self, me: u16) -> Result<Parcel, PopError> {
-        let parcel = self.pop_any(me)?;
-        if self.gives_up(&parcel) {
-            return self.pop_after(parcel, me);
+    pub(super) fn pop_parcel(&self, me: u16, parcel: &mut Parcel) -> Result<(), PopError> {
+        for _ in 0..AT_ONCE {
+            let claim = self.take_slot(me)?;
+            parcel.id = claim.position.number(self.slots.geometry().capacity());
+            parcel.deliveries = claim.word.deliveries();
+            if let Err(why) = self.unpack(claim, me, parcel) {
+                return Err(self.passed_over(why.at(claim.position.index)));
+            }
+            if !self.policy.gives_up(parcel.deliveries, self.body(), |letters| self.post(letters, parcel)) {
+                return Ok(());
+            }
+            if let Some(kept) = parcel.chunk.take() {
+                self.free(kept);
+            }
+            self.freed(1);
         }
-        Ok(parcel)
+        Err(PopError::Contended)
     }
 
+    /// Takes the message out of a slot that was taken, and frees the slot.
     #[inline(always)]
-    fn gives_up(&self, parcel: &Parcel) -> bool {
-        self.policy.gives_up(parcel.deliveries, self.body(), |letters| self.post(letters, parcel))
-    }
-
-    #[inline(always)]
-    fn pop_any(&self, me: u16) -> Result<Parcel, PopError> {
-        let claim = self.take_slot(me)?;
+    fn unpack(&self, claim: Claim, me: u16, parcel: &mut Parcel) -> Result<(), Corrupt> {
         let pool = &self.store().pool;
-        let (id, deliveries) =
-            (claim.position.number(self.slots.geometry().capacity()), claim.word.deliveries());
         let tag = pool.tag(&self.slots, claim);
-        let content = if tag.is_inline() {
-            self.read_small(claim, tag).map(Content::Small)
+        if tag.is_inline() {
+            parcel.len = self.read_small(claim, tag, &mut parcel.small)?;
         } else {
-            pool.receive_kept(&self.slots, claim, me).map(Content::Chunk)
-        };
-        let content = content.map_err(|why| why.at(claim.position.index));
-        match content {
-            Ok(content) => Ok(Parcel { content, id, deliveries }),
-            Err(why) => Err(self.passed_over(why)),
+            parcel.chunk = Some(pool.receive_kept(&self.slots, claim, me)?);
         }
+        Ok(())
     }
 
     /// Puts a copy of a message among the dead letters, if there is space.
     fn post(&self, letters: &Core, parcel: &Parcel) -> bool {
         let mut copy = Vec::new();
-        let bytes = match &parcel.content {
-            Content::Small(small) => small.bytes(),
-            Content::Chunk(kept) => {
+        let bytes = match &parcel.chunk {
+            None => parcel.small(),
+            Some(kept) => {
                 if self.copy_kept(kept, &mut copy).is_err() {
                     return false;
                 }
@@ -274,26 +290,6 @@ impl Core {
             }
         };
         letters.send_bytes(bytes, None).is_ok()
-    }
-
-    /// The message after one that was given up.
-    #[cold]
-    fn pop_after(&self, mut given_up: Parcel, me: u16) -> Result<Parcel, PopError> {
-        for _ in 1..AT_ONCE {
-            if let Content::Chunk(kept) = given_up.content {
-                self.free(kept);
-            }
-            self.freed(1);
-            given_up = self.pop_any(me)?;
-            if !self.gives_up(&given_up) {
-                return Ok(given_up);
-            }
-        }
-        if let Content::Chunk(kept) = given_up.content {
-            self.free(kept);
-        }
-        self.freed(1);
-        Err(PopError::Contended)
     }
 
     /// Takes one message out to work on it: one that came back before one that is new.
@@ -319,25 +315,20 @@ impl Core {
 
     /// Copies a small message out of a slot that was taken, and frees the slot.
     #[inline(always)]
-    fn read_small(&self, claim: Claim, tag: Tag) -> Result<Small, Corrupt> {
+    fn read_small(&self, claim: Claim, tag: Tag, small: &mut Small) -> Result<u8, Corrupt> {
         let len = tag.len();
-        let mut small = Small { len: len as u8, bytes: [0; INLINE] };
         if len > INLINE as u64 {
             self.slots.free(claim);
-            return Err(Corrupt {
-                field: "length of the message in slot",
-                found: len,
-                limit: INLINE as u64,
-                place: None,
-            });
+            let (field, limit) = ("length of the message in slot", INLINE as u64);
+            return Err(Corrupt { field, found: len, limit, place: None });
         }
         let from = self.slots.content(claim);
         // The whole of it: a copy of fixed length is a few moves.
         // SAFETY: a slot has that many bytes, and is ours: its word names us. A process that breaks that rule makes the
         // bytes wrong, no more.
-        unsafe { copy::contended(from.as_ptr(), small.bytes.as_mut_ptr(), INLINE) };
+        unsafe { copy::contended(from.as_ptr(), small.0.as_mut_ptr(), INLINE) };
         self.slots.free(claim);
-        Ok(small)
+        Ok(len as u8)
     }
 }
 
@@ -350,13 +341,16 @@ impl Core {
         buffer: &mut Vec<u8>,
         deadline: Option<Deadline>,
     ) -> Result<usize, RecvError> {
-        let parcel = self.recv_when(deadline, |me| self.pop_parcel(me))?;
-        match parcel.content {
-            Content::Small(small) => {
+        let mut parcel = Parcel::EMPTY;
+        self.recv_when(deadline, |me| self.pop_parcel(me, &mut parcel))?;
+        match parcel.chunk {
+            Some(kept) => self.copy_and_free(kept, buffer)?,
+            None => {
+                // All of it, and then only so much of that: a copy of fixed length is a few moves.
                 buffer.clear();
-                buffer.extend_from_slice(small.bytes());
+                buffer.extend_from_slice(&parcel.small.0);
+                buffer.truncate(parcel.len.into());
             }
-            Content::Chunk(kept) => self.copy_and_free(kept, buffer)?,
         }
         Ok(buffer.len())
     }

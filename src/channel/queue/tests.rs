@@ -12,6 +12,25 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_millis(5);
 
 #[test]
+fn who_is_refused_leaves_nothing_that_counts() {
+    for capacity in [1, 2, 3, 8] {
+        let queue = Queue::<u64>::anonymous(capacity).unwrap();
+        for number in 0..capacity as u64 {
+            queue.send(number).unwrap();
+        }
+        queue.recv().unwrap();
+        queue.close();
+        for _ in 0..3 * capacity {
+            assert!(matches!(queue.try_send(0), Err(SendError::Closed)));
+            assert_eq!(queue.len(), capacity - 1);
+        }
+        assert_eq!(queue.iter().count(), capacity - 1);
+        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
+    }
+}
+
+#[test]
 fn any_capacity_and_any_size() {
     fn check<T: Pod + PartialEq + fmt::Debug>(value: T) {
         for capacity in [1, 2, 3, 100] {

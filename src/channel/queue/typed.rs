@@ -36,26 +36,78 @@ impl<T: Pod> Queue<T> {
     }
 
     #[inline]
-    fn push(&self, value: T) -> impl FnMut(u16) -> Result<u64, PushError> {
-        let (ring, barrier) = (self.ring(), self.core.barrier);
-        move |me| ring.push(me, value, barrier)
+    fn push(&self, value: T) -> impl FnMut(u16) -> Result<u64, PushError> + '_ {
+        let (ring, core) = (self.ring(), &*self.core);
+        move |me| match ring.push(me, value, core.barrier) {
+            Err(PushError::Full(_)) if core.pause_for_space() => ring.push(me, value, core.barrier),
+            pushed => pushed,
+        }
     }
 
     #[inline]
     pub(super) fn pop(&self) -> impl FnMut(u16) -> Result<Popped<T>, PopError> + '_ {
         let (ring, core) = (self.ring(), &*self.core);
         move |me| {
+            let mut paused = false;
             for _ in 0..AT_ONCE {
                 let given_up = |value: &T, deliveries| {
                     core.policy.gives_up(deliveries, core.body(), |letters| post(letters, *value))
                 };
-                if let Some(popped) = ring.pop_unless(me, |owner| core.is_dead(owner), given_up)? {
-                    return Ok(popped);
+                match ring.pop_unless(me, |owner| core.is_dead(owner), given_up) {
+                    Ok(Some(popped)) => return Ok(popped),
+                    Ok(None) => core.freed(1),
+                    // Once: others may go on taking what comes.
+                    Err(PopError::Empty) if !paused && core.pause_for_messages() => paused = true,
+                    Err(why) => return Err(why),
                 }
-                core.freed(1);
             }
             Err(PopError::Contended)
         }
+    }
+
+    /// Sends if nothing is in the way; `false` sends nothing. Most calls end here, without a result in memory.
+    #[inline(always)]
+    fn send_straight(&self, value: T) -> bool {
+        let core = &*self.core;
+        let Some(me) = core.segment.me_already() else { return false };
+        let sent = self.ring().push_straight(me, value, core.barrier);
+        if sent {
+            core.told(1);
+        }
+        sent
+    }
+
+    /// Receives if nothing is in the way.
+    #[inline(always)]
+    fn recv_straight(&self) -> Option<T> {
+        let core = &*self.core;
+        let value = self.ring().pop_straight(core.segment.me_already()?)?;
+        core.freed(1);
+        Some(value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_at_length(&self, value: T, deadline: Deadline) -> Result<(), SendError> {
+        self.core.send(deadline, self.push(value)).map(drop)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_send_at_length(&self, value: T) -> Result<(), SendError> {
+        self.core.try_send(self.push(value)).map(drop)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_at_length(&self, deadline: Deadline) -> Result<T, RecvError> {
+        self.core.recv(deadline, self.pop()).map(|popped| popped.value)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_recv_at_length(&self) -> Result<T, RecvError> {
+        self.core.try_recv(self.pop()).map(|popped| popped.value)
     }
 
     /// Sends a message, waiting for space as long as it takes.
@@ -73,7 +125,7 @@ impl<T: Pod> Queue<T> {
     /// [`SendError::Full`], [`SendError::Closed`].
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), SendError> {
-        self.core.try_send(self.push(value)).map(drop)
+        if self.send_straight(value) { Ok(()) } else { self.try_send_at_length(value) }
     }
 
     /// Sends a message, waiting at most `timeout` for space.
@@ -90,7 +142,7 @@ impl<T: Pod> Queue<T> {
     /// [`SendError::Timeout`], [`SendError::Closed`].
     #[inline]
     pub fn send_deadline(&self, value: T, deadline: Deadline) -> Result<(), SendError> {
-        self.core.send(deadline, self.push(value)).map(drop)
+        if self.send_straight(value) { Ok(()) } else { self.send_at_length(value, deadline) }
     }
 
     /// Receives a message, waiting for one as long as it takes.
@@ -108,7 +160,7 @@ impl<T: Pod> Queue<T> {
     /// [`RecvError::Empty`], [`RecvError::Closed`].
     #[inline]
     pub fn try_recv(&self) -> Result<T, RecvError> {
-        self.core.try_recv(self.pop()).map(|popped| popped.value)
+        self.recv_straight().map_or_else(|| self.try_recv_at_length(), Ok)
     }
 
     /// Receives a message, waiting at most `timeout` for one.
@@ -125,7 +177,7 @@ impl<T: Pod> Queue<T> {
     /// [`RecvError::Timeout`], [`RecvError::Closed`].
     #[inline]
     pub fn recv_deadline(&self, deadline: Deadline) -> Result<T, RecvError> {
-        self.core.recv(deadline, self.pop()).map(|popped| popped.value)
+        self.recv_straight().map_or_else(|| self.recv_at_length(deadline), Ok)
     }
 
     /// Receives a message together with its number and how often its delivery was tried before.

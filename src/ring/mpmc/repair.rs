@@ -61,6 +61,7 @@ impl Orphans {
     }
 
     /// Whether the flag is up.
+    #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
         self.read() & SET != 0
     }
@@ -108,7 +109,7 @@ impl Slots {
 
     /// Exchanges exactly the word that was judged.
     pub(crate) fn replace(&self, blocker: Blocker, next: Word) -> bool {
-        let word = &self.stamp(blocker.index).word;
+        let word = self.word_of(blocker.index);
         let seen =
             if mutated!("mpmc.repair_exactly") { word.load(Ordering::Relaxed) } else { blocker.word.0 };
         // repair. AcqRel: what the dead owner did is visible to us, because the kernel said so after its last
@@ -187,7 +188,7 @@ impl Slots {
                 // There may be an older one now, whether we made it or another repairer that then died.
                 _ if met_dead => {}
                 Some((at, word)) => {
-                    if let Some(claim) = self.take_exactly(at, word, me, false) {
+                    if let Some(claim) = self.take_exactly(at, word, me) {
                         return Some(claim);
                     }
                 }

@@ -5,10 +5,11 @@ use core::ptr::NonNull;
 use super::word::{Position, State, Word, laps_ahead};
 use super::{Blocker, Geometry, Header, PopError, PushError};
 use crate::error::Corrupt;
-use crate::sync::{AtomicU64, Ordering, mutated, order, store_beside_cas};
+use crate::ring::pace::Lull;
+use crate::sync::{AtomicU64, Ordering, order, store_beside_cas};
 use crate::wait::Barrier;
 
-/// What stands at the start of each slot, whatever its content.
+/// The start of a slot whose content is not always of one kind.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Stamp {
@@ -17,6 +18,14 @@ pub(crate) struct Stamp {
     /// For the layer above: what the content is. Written by the owner of a WRITING slot, read by that of a READING
     /// one, always Relaxed: the word orders it.
     pub(crate) tag: AtomicU64,
+}
+
+#[cfg(any(test, loom))]
+impl Stamp {
+    /// That of a slot that is free for `lap`.
+    pub(crate) fn vacant(lap: u64) -> Self {
+        Stamp { word: AtomicU64::new(Word::free(lap).0), tag: AtomicU64::new(0) }
+    }
 }
 
 /// The slots of a ring without their content: all that the algorithm needs.
@@ -45,16 +54,14 @@ pub(crate) struct Claim {
 /// steps to others who went ahead.
 const ROUNDS: u32 = 4;
 
-/// So many messages are counted rather than concluded from the hints.
-const COUNTED: u32 = 64;
-
 impl Slots {
     /// Names the place of a ring.
     ///
     /// # Safety
     /// As long as this value or a copy of it is used, `header` points to an aligned, mapped, writable [`Header`], and
     /// `first` to `geometry.capacity()` slots in a row, `geometry.stride()` bytes apart, each aligned to 16 bytes and
-    /// starting with a [`Stamp`]. Their content may be anything at any time.
+    /// starting with a [`Word`]; with a [`Stamp`] if [`stamp`](Self::stamp) is used. Their content may be anything at any
+    /// time.
     pub(crate) const unsafe fn new(header: NonNull<Header>, first: NonNull<u8>, geometry: Geometry) -> Self {
         Slots { header, first, geometry }
     }
@@ -78,13 +85,21 @@ impl Slots {
         unsafe { self.first.add(index as usize * self.geometry.stride()) }
     }
 
+    /// The word of a slot.
+    #[inline(always)]
+    pub(crate) fn word_of(&self, index: u32) -> &AtomicU64 {
+        // SAFETY: each slot starts with its word, as promised to `new`, and nobody sees it as anything but an atomic.
+        unsafe { self.at(index).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// The stamp of a slot, for those who made the slots with stamps.
     #[inline(always)]
     pub(crate) fn stamp(&self, index: u32) -> &Stamp {
         // SAFETY: each slot starts with a stamp, as promised to `new`; it consists of atomics.
         unsafe { self.at(index).cast::<Stamp>().as_ref() }
     }
 
-    /// Where the content of a slot begins that was claimed, if nothing says that it begins later.
+    /// Where the content of a slot with a stamp begins that was claimed, if nothing says that it begins later.
     #[inline(always)]
     pub(crate) fn content(&self, claim: Claim) -> NonNull<u8> {
         // SAFETY: a stride is larger than a stamp.
@@ -96,7 +111,7 @@ impl Slots {
     pub(super) fn word(&self, index: u32) -> Word {
         // Acquire: before anybody is asked whether the owner lives; and pairs with the Releases of `commit`,
         // `free` and the repairs, so that what is concluded of the other slots is not older than this one.
-        Word(self.stamp(index).word.load(Ordering::Acquire))
+        Word(self.word_of(index).load(Ordering::Acquire))
     }
 
     /// Claims the next free slot for `me` to write: FREE → WRITING.
@@ -106,18 +121,14 @@ impl Slots {
     /// [`PushError::Corrupt`] if the slots contradict each other.
     #[inline]
     pub(crate) fn claim(&self, me: u16) -> Result<Claim, PushError> {
-        // Acquire: pairs with the Release in `claim_exactly`: the claims before the hinted place are visible. Without it
-        // an honest hint could look like a lie, which costs a rebuild and no more.
-        let hint = self.header().tail.load(Ordering::Acquire);
-        let Some(at) = self.geometry.admit(hint) else { return self.claim_after_all(me, None) };
-        // reuse. Acquire: pairs with the Release in `free`: the last receiver's reads come before our writes.
-        let seen = Word(self.stamp(at.index).word.load(order!(Acquire, "mpmc.reuse")));
-        if seen == Word::free(at.lap)
-            && let Some(claim) = self.claim_exactly(at, seen, me)
+        let hinted = self.hinted_tail();
+        if let Some(at) = hinted
+            && let Some(claim) = self.claim_at(at, me)
         {
+            self.hint_tail(at.next(self.geometry.capacity()));
             return Ok(claim);
         }
-        self.claim_after_all(me, Some(at))
+        self.claim_after_all(me, hinted)
     }
 
     /// Claims the next free slot, unless the queue is closed.
@@ -126,28 +137,19 @@ impl Slots {
     /// As [`claim`](Self::claim); [`PushError::Closed`].
     #[inline(always)]
     pub(crate) fn claim_open(&self, me: u16, barrier: Barrier) -> Result<Claim, PushError> {
-        let too_early = mutated!("mpmc.look_before_claim") && self.header().closing.is_open();
+        let looked = self.look_too_early();
         let claim = self.claim(me)?;
-        // Pairs with the heavy barrier of whoever closes: either we see that, or it sees our claim.
-        barrier.before_wake();
-        if !too_early && !self.header().closing.is_open() {
-            self.give_back(claim);
-            return Err(PushError::Closed);
-        }
-        Ok(claim)
+        if self.keep_if_open(claim, looked, barrier) { Ok(claim) } else { Err(PushError::Closed) }
     }
 
-    /// FREE → WRITING, from exactly `seen`.
+    /// FREE → WRITING, from exactly `seen`. Leaves the hint to the caller.
     #[inline(always)]
-    fn claim_exactly(&self, at: Position, seen: Word, me: u16) -> Option<Claim> {
+    pub(super) fn claim_exactly(&self, at: Position, seen: Word, me: u16) -> Option<Claim> {
         let mine = seen.writing(me);
-        let word = &self.stamp(at.index).word;
+        let word = self.word_of(at.index);
         // claim. Release: pairs with the Acquire in `Slots::word`: whoever reads our index there and asks after us sees
         // the row we filled in before. No Acquire: the load of `seen` had it, and no value recurs.
         word.compare_exchange(seen.0, mine.0, order!(Release, "mpmc.claim"), Ordering::Relaxed).ok()?;
-        let next = at.next(self.geometry.capacity());
-        // Release: pairs with the Acquire in `claim` and `tail`.
-        self.header().tail.store(next.pack(), Ordering::Release);
         Some(Claim { position: at, word: mine })
     }
 
@@ -160,10 +162,11 @@ impl Slots {
         for _ in 0..ROUNDS {
             let mut at = from.take().unwrap_or_else(|| self.tail());
             for _ in 0..self.geometry.patience() {
-                let seen = Word(self.stamp(at.index).word.load(order!(Acquire, "mpmc.reuse_late")));
+                let seen = Word(self.word_of(at.index).load(order!(Acquire, "mpmc.reuse_late")));
                 match (laps_ahead(seen.lap(), at.lap), seen.state()) {
                     (0, State::Free) => {
                         if let Some(claim) = self.claim_exactly(at, seen, me) {
+                            self.hint_tail(at.next(capacity));
                             return Ok(claim);
                         }
                     }
@@ -192,16 +195,12 @@ impl Slots {
 
     /// Where senders look first.
     pub(super) fn tail(&self) -> Position {
-        // Acquire: as in `claim`.
-        let hint = self.header().tail.load(Ordering::Acquire);
-        self.geometry.admit(hint).unwrap_or_else(|| self.rebuild_tail())
+        self.hinted_tail().unwrap_or_else(|| self.rebuild_tail())
     }
 
     /// Where receivers look first.
     pub(super) fn head(&self) -> Position {
-        // Acquire: as in `take_next`.
-        let hint = self.header().head.load(Ordering::Acquire);
-        self.geometry.admit(hint).unwrap_or_else(|| self.rebuild_head())
+        self.hinted_head().unwrap_or_else(|| self.rebuild_head())
     }
 
     /// Whether a sender would find a free slot, or what is in its way. Loads only, unless the hint is wrong.
@@ -226,13 +225,13 @@ impl Slots {
         let ready = claim.word.ready(0);
         // commit. Release: pairs with the Acquire in `take_next` and `orphan`: the content comes before it. Nobody
         // else moves the word of a live owner.
-        store_beside_cas(&self.stamp(claim.position.index).word, ready.0, order!(Release, "mpmc.commit"));
+        store_beside_cas(self.word_of(claim.position.index), ready.0, order!(Release, "mpmc.commit"));
     }
 
     /// Gives a slot back unwritten: WRITING → FREE of the next lap. Receivers pass over the place.
     pub(crate) fn give_back(&self, claim: Claim) {
         // Release: pairs with the Acquire in `claim`, of whoever writes next.
-        store_beside_cas(&self.stamp(claim.position.index).word, claim.word.passed().0, Ordering::Release);
+        store_beside_cas(self.word_of(claim.position.index), claim.word.passed().0, Ordering::Release);
     }
 
     /// Takes the next message for `me`: READY → READING. Does not look for orphans.
@@ -242,31 +241,23 @@ impl Slots {
     /// [`claim`](Self::claim).
     #[inline]
     pub(crate) fn take_next(&self, me: u16) -> Result<Claim, PopError> {
-        // Acquire: pairs with the Release in `take_exactly`, as for the tail in `claim`.
-        let hint = self.header().head.load(Ordering::Acquire);
-        let Some(at) = self.geometry.admit(hint) else { return self.take_after_all(me, None) };
-        // observe. Acquire: pairs with the Release in `commit`: the content is visible from here on.
-        let seen = Word(self.stamp(at.index).word.load(order!(Acquire, "mpmc.observe")));
-        if seen == Word::free(at.lap).ready(0)
-            && let Some(claim) = self.take_exactly(at, seen, me, true)
+        let hinted = self.hinted_head();
+        if let Some(at) = hinted
+            && let Some(claim) = self.take_at(at, me)
         {
+            self.hint_head(at.next(self.geometry.capacity()));
             return Ok(claim);
         }
-        self.take_after_all(me, Some(at))
+        self.take_after_all(me, hinted)
     }
 
-    /// READY → READING, from exactly `seen`. An orphan's place is behind the hint, which stays.
+    /// READY → READING, from exactly `seen`. Leaves the hint to the caller.
     #[inline(always)]
-    pub(super) fn take_exactly(&self, at: Position, seen: Word, me: u16, hint: bool) -> Option<Claim> {
+    pub(super) fn take_exactly(&self, at: Position, seen: Word, me: u16) -> Option<Claim> {
         let mine = seen.reading(me);
-        let word = &self.stamp(at.index).word;
+        let word = self.word_of(at.index);
         // take. Release: pairs with the Acquire in `Slots::word`, as in `claim_exactly`.
         word.compare_exchange(seen.0, mine.0, order!(Release, "mpmc.take"), Ordering::Relaxed).ok()?;
-        if hint {
-            let next = at.next(self.geometry.capacity());
-            // Release: pairs with the Acquire in `take_next` and `head`.
-            self.header().head.store(next.pack(), Ordering::Release);
-        }
         // An orphan is met in the lap after its own, too.
         Some(Claim { position: Position::new(seen.lap(), at.index), word: mine })
     }
@@ -279,10 +270,13 @@ impl Slots {
         for _ in 0..ROUNDS {
             let mut at = from.take().unwrap_or_else(|| self.head());
             for _ in 0..self.geometry.patience() {
-                let seen = Word(self.stamp(at.index).word.load(order!(Acquire, "mpmc.observe_late")));
+                let seen = Word(self.word_of(at.index).load(order!(Acquire, "mpmc.observe_late")));
                 match self.judge(at, seen) {
                     Next::Here { hint } => {
-                        if let Some(claim) = self.take_exactly(at, seen, me, hint) {
+                        if let Some(claim) = self.take_exactly(at, seen, me) {
+                            if hint {
+                                self.hint_head(at.next(self.geometry.capacity()));
+                            }
                             return Ok(claim);
                         }
                     }
@@ -303,8 +297,22 @@ impl Slots {
         Err(PopError::Contended)
     }
 
+    /// Lets senders work for a moment, for a receiver that found nothing in the middle of a stream. Whether it did.
+    pub(crate) fn pause_for_messages(&self, lull: &Lull) -> bool {
+        // Relaxed: only a courtesy depends on it.
+        let at = Position::unpack(self.header().head.load(Ordering::Relaxed));
+        lull.pause(at.number(self.geometry.capacity()))
+    }
+
+    /// The same for a sender that found no space.
+    pub(crate) fn pause_for_space(&self, lull: &Lull) -> bool {
+        // Relaxed: as above.
+        let at = Position::unpack(self.header().tail.load(Ordering::Relaxed));
+        lull.pause(at.number(self.geometry.capacity()))
+    }
+
     /// What a receiver at `at` concludes from the word there.
-    fn judge(&self, at: Position, seen: Word) -> Next {
+    pub(super) fn judge(&self, at: Position, seen: Word) -> Next {
         let capacity = self.geometry.capacity();
         match (laps_ahead(seen.lap(), at.lap), seen.state()) {
             (0, State::Ready) => Next::Here { hint: !seen.is_orphan() },
@@ -349,25 +357,6 @@ impl Slots {
         self.look().is_ok() || self.header().has_orphans() && self.find(Word::is_orphan)
     }
 
-    /// How many messages are there: exact while nobody sends, receives or dies, but that a place left by a dead sender may
-    /// count as one if there are many.
-    pub(crate) fn len(&self) -> u32 {
-        let (capacity, header) = (self.geometry.capacity(), self.header());
-        let holds = |index: u32| self.word(index).state() == State::Ready;
-        // Orphans lie behind the head. Once the queue is closed, refused senders leave places with nothing in them.
-        if header.has_orphans() || !header.closing.is_open() {
-            return (0..capacity).filter(|&index| holds(index)).count() as u32;
-        }
-        let (head, tail) = (self.head(), self.tail());
-        let len = tail.ahead_of(head, capacity).clamp(0, capacity.into()) as u32;
-        if len > COUNTED {
-            return len;
-        }
-        let places = core::iter::successors(Some(head), |at| Some(at.next(capacity)));
-        let is_ready = |at: &Position| self.word(at.index) == Word::free(at.lap).ready(0);
-        places.take(len as usize).filter(is_ready).count() as u32
-    }
-
     fn find(&self, wanted: impl Fn(Word) -> bool) -> bool {
         (0..self.geometry.capacity()).any(|index| wanted(self.word(index)))
     }
@@ -377,7 +366,7 @@ impl Slots {
     pub(crate) fn free(&self, claim: Claim) {
         // free. Release: pairs with the Acquire in `claim`: our reads of the content come before the next writes.
         store_beside_cas(
-            &self.stamp(claim.position.index).word,
+            self.word_of(claim.position.index),
             claim.word.passed().0,
             order!(Release, "mpmc.free"),
         );
@@ -385,7 +374,8 @@ impl Slots {
 }
 
 /// What is to be done at a place, for a receiver.
-enum Next {
+pub(super) enum Next {
+    /// Take it. An orphan's place is behind the hint, which then stays.
     Here {
         hint: bool,
     },

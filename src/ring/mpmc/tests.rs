@@ -31,11 +31,11 @@ impl<T: AnyBitPattern> Heap<T> {
     }
 
     fn word(&self, index: usize) -> Word {
-        Word(self.cells[index].stamp.word.load(crate::sync::Ordering::SeqCst))
+        Word(self.cells[index].word.load(crate::sync::Ordering::SeqCst))
     }
 
     fn set(&self, index: usize, word: Word) {
-        self.cells[index].stamp.word.store(word.0, crate::sync::Ordering::SeqCst);
+        self.cells[index].word.store(word.0, crate::sync::Ordering::SeqCst);
     }
 
     fn hint(&self, tail: u64, head: u64) {
@@ -94,12 +94,78 @@ fn ids_count_the_messages() {
 }
 
 #[test]
+fn rows_are_single_messages() {
+    let heap = Heap::starting_at((1 << 40) - 2, 5);
+    let ring = heap.ring();
+    let row = |ring: Ring<u64>, most| {
+        let mut taken = vec![];
+        assert_eq!(ring.pop_row(2, most, |value| taken.push(value)), taken.len());
+        taken
+    };
+    let mut next = 0;
+    for _ in 0..4 {
+        assert_eq!(ring.push_row(1, &[next, next + 1, next + 2], BARRIER), 3);
+        assert_eq!(push(ring, next + 3).map(|id| id % 5), Ok((next + 3) % 5), "the hint has moved");
+        assert_eq!(ring.push_row(1, &[next + 4, next + 5], BARRIER), 1, "there is space for one more");
+        assert_eq!(ring.push_row(1, &[99], BARRIER), 0);
+        assert_eq!(row(ring, 2), [next, next + 1]);
+        assert_eq!(pop(ring), Ok(next + 2));
+        assert_eq!(row(ring, 9), [next + 3, next + 4]);
+        assert_eq!(row(ring, 9), []);
+        next += 5;
+    }
+}
+
+#[test]
+fn rows_stop_before_what_is_not_plain() {
+    let heap = Heap::<u64>::new(4);
+    let ring = heap.ring();
+    assert_eq!(ring.push_row(1, &[0, 1], BARRIER), 2);
+    // A sender is writing the third.
+    let third = ring.slots().claim(1).unwrap();
+    assert_eq!(ring.push_row(1, &[3, 4], BARRIER), 1);
+    assert_eq!(ring.pop_row(2, 9, |_| {}), 2);
+    assert_eq!(ring.pop_row(2, 9, |_| {}), 0);
+    ring.fill(third, 2);
+    // A receiver died with it: orphans come first, by the long way.
+    let _died = ring.slots().take_next(9).unwrap();
+    ring.slots().sweep(nine_is_dead);
+    assert_eq!(ring.pop_row(2, 9, |_| {}), 0);
+    assert_eq!(ring.pop_straight(2), None);
+    assert_eq!([pop(ring), pop(ring)], [Ok(2), Ok(3)]);
+    assert_eq!(pop(ring), Err(PopError::Empty));
+    // Nobody sends to a closed queue.
+    heap.header.closing.begin();
+    assert_eq!(ring.push_row(1, &[5, 6], BARRIER), 0);
+    assert!(!ring.push_straight(1, 5, BARRIER));
+    assert_eq!(pop(ring), Err(PopError::Empty));
+}
+
+#[test]
+fn old_hints_of_rows_hide_nothing() {
+    let heap = Heap::new(6);
+    let ring = heap.ring();
+    let (tail, head) = heap.header.hints();
+    assert_eq!(ring.push_row(1, &[0, 1, 2], BARRIER), 3);
+    // The sender died before it moved the hint.
+    heap.hint(tail, head);
+    assert_eq!(ring.push_row(1, &[9], BARRIER), 0, "the hinted place is taken: the long way finds the next");
+    push(ring, 3).unwrap();
+    assert_eq!(ring.pop_row(2, 2, |_| {}), 2);
+    // And the receiver did.
+    let (tail, _) = heap.header.hints();
+    heap.hint(tail, head);
+    assert_eq!(ring.slots().look(), Ok(()));
+    assert_eq!([pop(ring), pop(ring)], [Ok(2), Ok(3)]);
+}
+
+#[test]
 fn a_slot_is_as_large_as_its_content_needs() {
-    assert_eq!(Geometry::of::<u64>(10).unwrap().stride(), 64);
-    assert_eq!(Geometry::of::<[u64; 6]>(10).unwrap().stride(), 64);
-    assert_eq!(Geometry::of::<[u64; 7]>(10).unwrap().stride(), 128);
-    assert_eq!(Geometry::of::<[u8; 1000]>(10).unwrap().stride(), 1024);
-    assert_eq!(Geometry::of::<()>(1).unwrap().bytes(), 64);
+    assert_eq!(Geometry::of::<u64>(10).unwrap().stride(), 16);
+    assert_eq!(Geometry::of::<[u64; 2]>(10).unwrap().stride(), 32);
+    assert_eq!(Geometry::of::<[u64; 7]>(10).unwrap().stride(), 64);
+    assert_eq!(Geometry::of::<[u8; 1000]>(10).unwrap().stride(), 1008);
+    assert_eq!(Geometry::of::<()>(1).unwrap().bytes(), 16);
     assert!(Geometry::of::<u64>(0).is_none());
     assert!(Geometry::of::<u64>(MAX_CAPACITY + 1).is_none());
 }
@@ -298,9 +364,18 @@ fn everything_arrives_once_and_in_order() {
         for sender in 0..senders {
             let heap = heap.clone();
             threads.push(thread::spawn(move || {
-                for number in 0..EACH {
-                    let message = [sender, number, !number, sender ^ number];
-                    while heap.ring().push(1 + sender as u16, message, BARRIER).is_err() {
+                let message = |number| [sender, number, !number, sender ^ number];
+                let mut number = 0;
+                while number < EACH {
+                    // Singly and in rows of up to four by turns.
+                    let row = [0, 1, 2, 3].map(|ahead| message(number + ahead));
+                    let row = &row[..(EACH - number).min(number % 5) as usize];
+                    let sent = match heap.ring().push_row(1 + sender as u16, row, BARRIER) as u64 {
+                        0 => heap.ring().push(1 + sender as u16, message(number), BARRIER).is_ok().into(),
+                        sent => sent,
+                    };
+                    number += sent;
+                    if sent == 0 {
                         thread::yield_now();
                     }
                 }
@@ -312,16 +387,22 @@ fn everything_arrives_once_and_in_order() {
                 let mut last = vec![None; senders as usize];
                 let mut count = 0;
                 while taken.load(crate::sync::Ordering::SeqCst) < total {
-                    let Ok(popped) = heap.ring().pop(100 + receiver, alive) else {
+                    let mut row = vec![];
+                    if heap.ring().pop_row(100 + receiver, count as usize % 4, |message| row.push(message))
+                        == 0
+                    {
+                        row.extend(heap.ring().pop(100 + receiver, alive).map(|popped| popped.value));
+                    }
+                    if row.is_empty() {
                         thread::yield_now();
-                        continue;
-                    };
-                    taken.fetch_add(1, crate::sync::Ordering::SeqCst);
-                    let [sender, number, inverse, mixed] = popped.value;
-                    assert_eq!((inverse, mixed), (!number, sender ^ number), "torn");
-                    assert!(last[sender as usize].is_none_or(|last| last < number), "out of order");
-                    last[sender as usize] = Some(number);
-                    count += number;
+                    }
+                    taken.fetch_add(row.len() as u64, crate::sync::Ordering::SeqCst);
+                    for [sender, number, inverse, mixed] in row {
+                        assert_eq!((inverse, mixed), (!number, sender ^ number), "torn");
+                        assert!(last[sender as usize].is_none_or(|last| last < number), "out of order");
+                        last[sender as usize] = Some(number);
+                        count += number;
+                    }
                 }
                 collected.send(count).unwrap();
             }));

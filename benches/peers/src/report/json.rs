@@ -5,18 +5,28 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::Run;
-use crate::plan::Work;
+use crate::plan::{Crew, Work};
 
-/// Writes a line for every transport, mode, payload and metric.
+/// Writes a line for every transport, mode, work, payload and metric.
 pub(crate) fn write(run: &Run, mut out: impl Write) -> io::Result<()> {
     for (case, metric, figure) in run.results.all() {
-        let payload = match case.work {
-            Work::Messages(len) => Some(len),
-            Work::Open => None,
+        let (payload, crew) = match case.work {
+            Work::Messages(len) => (Some(len), Crew::PAIR),
+            Work::Many(len, crew) => (Some(len), crew),
+            Work::Open => (None, Crew::PAIR),
+        };
+        let work = match case.work {
+            Work::Messages(_) => "one to one",
+            Work::Many(..) => "many to many",
+            Work::Open => "opening",
         };
         let line = json!({
             "transport": case.peer.name,
             "mode": case.mode.name(),
+            "work": work,
+            "senders": crew.senders,
+            "receivers": crew.receivers,
+            "batch": crew.batch,
             "payload_bytes": payload,
             "metric": metric.name(),
             "value": figure.median,

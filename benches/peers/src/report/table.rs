@@ -7,7 +7,7 @@ use super::{
     units::{self, Unit},
 };
 use crate::{
-    plan::{Case, Figure, Work},
+    plan::{Case, Crew, Figure, Work},
     transports::{ALL, Group, Metric, Peer, Place},
 };
 
@@ -119,6 +119,7 @@ pub(crate) fn render(run: &Run, style: Style) -> String {
         out += &by_size(run, title, metric, unit, style);
     }
     out += &percentiles(run, style);
+    out += &many(run, style);
     out += &opening(run, style);
     out
 }
@@ -191,6 +192,59 @@ fn percentiles(run: &Run, style: Style) -> String {
         grid.row(weight(line.peer), cells);
     }
     if grid.is_empty() { String::new() } else { format!("\n{}", grid.render(style)) }
+}
+
+/// Queues with several at each end: a table for each payload, a column for each crew.
+fn many(run: &Run, style: Style) -> String {
+    let works: Vec<(usize, Crew)> = run
+        .cases
+        .iter()
+        .filter_map(|case| if let Work::Many(len, crew) = case.work { Some((len, crew)) } else { None })
+        .collect();
+    let mut lens: Vec<usize> = works.iter().map(|work| work.0).collect();
+    lens.dedup();
+    let mut out = String::new();
+    for len in lens {
+        let mut crews: Vec<Crew> =
+            works.iter().filter(|work| work.0 == len).map(|work| work.1.batched(1)).collect();
+        crews.sort_unstable_by_key(|crew| (crew.users(), crew.receivers));
+        crews.dedup();
+        let mut batches: Vec<usize> =
+            works.iter().filter(|work| work.0 == len).map(|work| work.1.batch).collect();
+        batches.sort_unstable();
+        batches.dedup();
+        let title = format!("messages a second, {}", units::payload(len));
+        let mut grid = Grid::new(
+            2,
+            [title, "mode".into()].into_iter().chain(crews.iter().map(|crew| crew.to_string())).collect(),
+        );
+        for peer in ALL {
+            for (&mode, &batch) in
+                peer.modes.iter().flat_map(|mode| batches.iter().map(move |batch| (mode, batch)))
+            {
+                let figure = |crew: &Crew| {
+                    let case = Case { peer, mode, work: Work::Many(len, crew.batched(batch)) };
+                    run.results.figure(case, Metric::Messages)
+                };
+                let figures: Vec<Option<Figure>> = crews.iter().map(figure).collect();
+                if figures.iter().all(Option::is_none) {
+                    continue;
+                }
+                let title =
+                    if batch == 1 { peer.title.into() } else { format!("{}, by {batch}", peer.title) };
+                let cell = |figure: Option<Figure>| {
+                    figure.map_or("–".into(), |f| units::rate(f.median) + &spread(f))
+                };
+                let mut cells = vec![title, mode.name().to_owned()];
+                cells.extend(figures.into_iter().map(cell));
+                grid.row(weight(peer), cells);
+            }
+        }
+        if !grid.is_empty() {
+            out += &format!("\n{}", grid.render(style));
+        }
+    }
+    out
 }
 
 fn opening(run: &Run, style: Style) -> String {

@@ -8,7 +8,7 @@ use super::{
     units,
 };
 use crate::{
-    plan::{Case, Figure, Work},
+    plan::{Case, Crew, Figure, Work},
     transports::{self, Metric, Mode},
 };
 
@@ -105,6 +105,30 @@ fn targets(run: &Run) -> Vec<Target> {
         ratio(run, point("ringway-spsc", Spin, size(8), Rtt50), floor),
     );
 
+    many(run, &mut add);
+
+    let small = point("ringway-loan-8", Spin, size(8), Rtt50);
+    let others =
+        [("ringway-loan-64K", 64 << 10), ("ringway-loan-1M", 1 << 20), ("ringway-loan-64M", 64 << 20)];
+    for (name, len) in others {
+        add(
+            format!("loan of {}, payload left alone, round trip", units::payload(len)),
+            "loan of 8 B",
+            AtMost(1.2),
+            ratio(run, point(name, Spin, size(8), Rtt50), small),
+        );
+    }
+    for (theirs, title) in [("iceoryx2", "iceoryx2"), ("floor-memcpy", "memcpy")] {
+        let bound = if theirs == "iceoryx2" { 1.0 } else { 0.9 };
+        let large = size(1 << 20);
+        add(
+            "Queue, 1 MiB copied in, read in place, bytes/s".into(),
+            title,
+            AtLeast(bound),
+            ratio(run, point("ringway-queue-bytes", Spin, large, Bytes), point(theirs, Poll, large, Bytes)),
+        );
+    }
+
     for (len, bound) in [(8, 30.0), (64, 15.0), (1 << 10, 6.0)] {
         let ours = point("ringway-bytes", Spin, size(len), Messages);
         add(
@@ -142,9 +166,12 @@ fn targets(run: &Run) -> Vec<Target> {
         ratio(run, ours, point("floor-memcpy", Poll, large, Bytes)),
     );
 
-    for (name, what) in
-        [("ringway-spsc", "spsc u64"), ("ringway-bytes", "bytes 8 B"), ("ringway-pipe", "Pipe 8 B")]
-    {
+    for (name, what) in [
+        ("ringway-spsc", "spsc u64"),
+        ("ringway-bytes", "bytes 8 B"),
+        ("ringway-pipe", "Pipe 8 B"),
+        ("ringway-queue", "Queue u64"),
+    ] {
         let park = point(name, Park, size(8), Rtt50);
         add(
             format!("{what}, both asleep, round trip"),
@@ -189,7 +216,7 @@ fn targets(run: &Run) -> Vec<Target> {
         );
     }
 
-    for name in ["ringway-spsc", "ringway-bytes", "ringway-pipe"] {
+    for name in ["ringway-spsc", "ringway-bytes", "ringway-pipe", "ringway-queue"] {
         for (metric, what, bound) in
             [(Metric::Attach, "attach to one that exists", 100.0), (Metric::Create, "create", 200.0)]
         {
@@ -206,6 +233,35 @@ fn targets(run: &Run) -> Vec<Target> {
         }
     }
     list
+}
+
+/// The targets of the queue, with its users in processes of their own and in threads of one.
+fn many(run: &Run, add: &mut impl FnMut(String, &str, Bound, Option<Figure>)) {
+    use Bound::AtLeast;
+    use Mode::{Adaptive, Block, Poll, Spin};
+
+    for (ours, place) in [("ringway-queue", ""), ("ringway-queue-threads", " between threads")] {
+        for crew in [Crew::PAIR, Crew::of(2, 2)] {
+            let work = Work::Many(8, crew);
+            let of = |mode, work| point(ours, mode, work, Metric::Messages);
+            let spinning = of(Spin, work);
+            let theirs = |name, mode| point(name, mode, work, Metric::Messages);
+            let mut add = |what: &str, against: &str, bound, figure| {
+                add(format!("Queue u64 {crew}{place}{what}, messages/s"), against, AtLeast(bound), figure);
+            };
+            let array = theirs("crossbeam-queue", Poll);
+            add("", "crossbeam ArrayQueue", 1.0, ratio(run, spinning, array));
+            for (name, title) in
+                [("shaq-mpmc", "shaq mpmc, its better mode"), ("cloudtoid", "Cloudtoid, its better mode")]
+            {
+                add("", title, 2.0, ratio(run, spinning, best(run, name, work, Metric::Messages)));
+            }
+            let batches = of(Spin, Work::Many(8, crew.batched(Crew::BATCH)));
+            add(" by 32", "crossbeam ArrayQueue", 2.0, ratio(run, batches, array));
+            let channel = theirs("crossbeam-channel", Block);
+            add(", adaptive", "crossbeam channel", 1.5, ratio(run, of(Adaptive, work), channel));
+        }
+    }
 }
 
 /// The targets that this run can judge.

@@ -1,6 +1,6 @@
 //! Boost.Interprocess's `message_queue`, through a thin layer of C++ (`boost_queue.cpp`, compiled by `build.rs`).
 
-use super::{Group, Mode, Peer, Place};
+use super::{Group, Many, Mode, Peer, Place};
 
 pub(crate) static PEER: Peer = Peer {
     name: "boost",
@@ -15,6 +15,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: true,
     run: queue::RUN,
     open: Some(queue::OPEN),
+    many: Some(Many { longest: 1 << 20, batches: false, hogs: false, run: queue::RUN_MANY }),
 };
 
 /// Where there was no compiler or no Boost when this program was built.
@@ -32,6 +33,7 @@ mod queue {
 
     pub(super) const RUN: fn(&Job) -> Result<Outcome> = missing;
     pub(super) const OPEN: fn(&Job) -> Result<Outcome> = missing;
+    pub(super) const RUN_MANY: fn(&Job) -> Result<Outcome> = missing;
 }
 
 #[cfg(boost)]
@@ -42,12 +44,14 @@ mod queue {
     };
 
     use crate::{
-        transports::{Link, Named, Opener, Outcome, Result, Setup, Transport},
+        many,
+        transports::{self, Link, Named, Opener, Outcome, Result, Setup, Transport},
         worker::{self, Job},
     };
 
     pub(super) const RUN: fn(&Job) -> Result<Outcome> = worker::measure::<Boost>;
     pub(super) const OPEN: fn(&Job) -> Result<Outcome> = worker::measure_opening::<Boost>;
+    pub(super) const RUN_MANY: fn(&Job) -> Result<Outcome> = many::measure::<Shared>;
 
     // What boost_queue.cpp offers. No C++ exception leaves it.
     unsafe extern "C" {
@@ -99,7 +103,7 @@ mod queue {
         }
     }
 
-    struct Queues {
+    pub(super) struct Queues {
         tx: Queue,
         rx: Queue,
         buffer: Box<[u8]>,
@@ -120,6 +124,23 @@ mod queue {
             let len = unsafe { boost_queue_receive(self.rx.0.as_ptr(), at, len) };
             let message = self.buffer.get(..len).ok_or("Boost could not receive")?;
             Ok(read(message))
+        }
+    }
+
+    /// One for all processes; its name, and what keeps it.
+    pub(super) struct Shared(String);
+
+    impl transports::Shared for Shared {
+        type End = Queues;
+
+        fn make(setup: &Setup) -> Result<Self> {
+            Queue::create(&setup.name, setup.depth(), setup.len)?;
+            Ok(Shared(setup.name.clone()))
+        }
+
+        fn join(&self, setup: &Setup) -> Result<Queues> {
+            let (tx, rx) = (Queue::open(&self.0)?, Queue::open(&self.0)?);
+            Ok(Queues { tx, rx, buffer: vec![1; setup.len].into() })
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Turns<false>>,
     open: None,
+    many: None,
 };
 
 /// What lies in the shared page: all of it in one cache line.

@@ -2,8 +2,10 @@
 
 use cloudtoid_interprocess::{Options, Publisher, Subscriber};
 
-use super::{Group, Link, Mode, Named, Opener, Peer, Place, Result, Setup, Transport};
-use crate::worker;
+use super::{
+    Group, Link, Many, Mode, Named, Opener, Patience, Peer, Place, Result, Setup, Shared, Transport,
+};
+use crate::{many, plan::Crew, worker};
 
 pub(crate) static PEER: Peer = Peer {
     name: "cloudtoid",
@@ -14,10 +16,11 @@ pub(crate) static PEER: Peer = Peer {
     longest: 1 << 20,
     copies: 2,
     blocks: true,
-    note: "bytes; many to many; only receiving can sleep, into a fresh vector; has batches, not used here",
+    note: "bytes; many to many; only receiving can sleep, into a fresh vector; batches of those sent only",
     optional: false,
     run: worker::measure::<Cloudtoid>,
     open: Some(worker::measure_opening::<Cloudtoid>),
+    many: Some(Many { longest: 1 << 20, batches: true, hogs: false, run: many::measure::<Queue> }),
 };
 
 struct Cloudtoid;
@@ -27,14 +30,35 @@ struct Queues {
     rx: Subscriber,
     sleeps: bool,
     buffer: Box<[u8]>,
+    len: usize,
+}
+
+/// One for all processes.
+struct Queue(Options);
+
+impl Shared for Queue {
+    type End = Queues;
+
+    fn make(setup: &Setup) -> Result<Self> {
+        // A message takes eight bytes more.
+        let capacity = setup.depth() * (setup.len + 8);
+        Ok(Queue(Options::new(setup.name.clone(), capacity).with_path(&*setup.dir)))
+    }
+
+    fn join(&self, setup: &Setup) -> Result<Queues> {
+        let (tx, rx) = (Publisher::open(&self.0)?, Subscriber::open(&self.0)?);
+        let (len, sleeps) = (setup.len, setup.mode == Mode::Block);
+        Ok(Queues { tx, rx, sleeps, buffer: vec![1; len].into(), len })
+    }
 }
 
 impl Link for Queues {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
+        let mut patience = Patience::default();
         loop {
             match self.tx.try_send(message) {
-                Err(error) if error.is_full() => std::hint::spin_loop(),
+                Err(error) if error.is_full() => patience.wait(),
                 result => return Ok(result?),
             }
         }
@@ -45,12 +69,33 @@ impl Link for Queues {
         if self.sleeps {
             return Ok(read(&self.rx.recv()?));
         }
+        let mut patience = Patience::default();
         loop {
             if let Some(len) = self.rx.try_recv_into(&mut self.buffer)? {
                 return Ok(read(&self.buffer[..len]));
             }
-            std::hint::spin_loop();
+            patience.wait();
         }
+    }
+
+    #[inline]
+    fn send_row(&mut self, row: &[u8]) -> Result<()> {
+        let mut messages = [&row[..0]; Crew::BATCH];
+        let mut patience = Patience::default();
+        for row in row.chunks(Crew::BATCH * self.len) {
+            let count = row.len() / self.len;
+            for (place, message) in messages.iter_mut().zip(row.chunks_exact(self.len)) {
+                *place = message;
+            }
+            let mut rest = &messages[..count];
+            while !rest.is_empty() {
+                match self.tx.try_send_batch(rest)? {
+                    0 => patience.wait(),
+                    sent => rest = &rest[sent..],
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +108,7 @@ impl Transport for Cloudtoid {
         let end = move |to: Options, fro: Options| {
             move || {
                 let (tx, rx) = (Publisher::open(&to)?, Subscriber::open(&fro)?);
-                Ok(Queues { tx, rx, sleeps, buffer: vec![1; len].into() })
+                Ok(Queues { tx, rx, sleeps, buffer: vec![1; len].into(), len })
             }
         };
         Ok((end(to.clone(), fro.clone()), end(fro, to)))

@@ -5,9 +5,13 @@ use std::{marker::PhantomData, sync::Arc};
 use crossbeam_queue::ArrayQueue;
 
 use super::{
-    Group, Link, Message, Mode, Opener, Outcome, Peer, Place, Result, Setup, Transport, measure_typed,
+    Group, Link, Many, Message, Mode, Opener, Outcome, Patience, Peer, Place, Result, Setup, Shared,
+    Transport, measure_typed,
 };
-use crate::worker::Job;
+use crate::{
+    many,
+    worker::{Job, measure_fixed},
+};
 
 pub(crate) static PEER: Peer = Peer {
     name: "crossbeam-queue",
@@ -22,13 +26,34 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run,
     open: None,
+    many: Some(Many { longest: 4096, batches: false, hogs: false, run: run_many }),
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Array up to 4096)
+    measure_typed!(job, measure_fixed, Array up to 4096)
+}
+
+fn run_many(job: &Job) -> Result<Outcome> {
+    use many::measure_fixed;
+    measure_typed!(job, measure_fixed, Queue up to 4096)
 }
 
 struct Array<M>(PhantomData<M>);
+
+/// One for all threads.
+struct Queue<M>(Arc<ArrayQueue<M>>);
+
+impl<M: Message> Shared for Queue<M> {
+    type End = Queues<M>;
+
+    fn make(setup: &Setup) -> Result<Self> {
+        Ok(Queue(Arc::new(ArrayQueue::new(setup.depth()))))
+    }
+
+    fn join(&self, _: &Setup) -> Result<Queues<M>> {
+        Ok(Queues { tx: Arc::clone(&self.0), rx: Arc::clone(&self.0) })
+    }
+}
 
 struct Queues<M> {
     tx: Arc<ArrayQueue<M>>,
@@ -39,20 +64,22 @@ impl<M: Message> Link for Queues<M> {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let mut message = *M::of(message)?;
+        let mut patience = Patience::default();
         while let Err(back) = self.tx.push(message) {
             message = back;
-            std::hint::spin_loop();
+            patience.wait();
         }
         Ok(())
     }
 
     #[inline]
     fn receive<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let mut patience = Patience::default();
         loop {
             if let Some(message) = self.rx.pop() {
                 return Ok(read(bytemuck::bytes_of(&message)));
             }
-            std::hint::spin_loop();
+            patience.wait();
         }
     }
 }

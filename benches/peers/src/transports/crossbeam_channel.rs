@@ -5,9 +5,13 @@ use std::marker::PhantomData;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
-    Group, Link, Message, Mode, Opener, Outcome, Peer, Place, Result, Setup, Transport, measure_typed,
+    Group, Link, Many, Message, Mode, Opener, Outcome, Peer, Place, Result, Setup, Shared, Transport,
+    measure_typed,
 };
-use crate::worker::Job;
+use crate::{
+    many,
+    worker::{Job, measure_fixed},
+};
 
 pub(crate) static PEER: Peer = Peer {
     name: "crossbeam-channel",
@@ -22,13 +26,35 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run,
     open: None,
+    many: Some(Many { longest: 4096, batches: false, hogs: false, run: run_many }),
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Channel up to 4096)
+    measure_typed!(job, measure_fixed, Channel up to 4096)
+}
+
+fn run_many(job: &Job) -> Result<Outcome> {
+    use many::measure_fixed;
+    measure_typed!(job, measure_fixed, OneChannel up to 4096)
 }
 
 struct Channel<M>(PhantomData<M>);
+
+/// One for all threads.
+struct OneChannel<M>(Sender<M>, Receiver<M>);
+
+impl<M: Message> Shared for OneChannel<M> {
+    type End = Channels<M>;
+
+    fn make(setup: &Setup) -> Result<Self> {
+        let (tx, rx) = bounded(setup.depth());
+        Ok(OneChannel(tx, rx))
+    }
+
+    fn join(&self, _: &Setup) -> Result<Channels<M>> {
+        Ok(Channels { tx: self.0.clone(), rx: self.1.clone() })
+    }
+}
 
 struct Channels<M> {
     tx: Sender<M>,

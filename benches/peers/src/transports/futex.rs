@@ -16,4 +16,5 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<cacheline::Turns<true>>,
     open: None,
+    many: None,
 };

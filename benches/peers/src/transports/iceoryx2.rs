@@ -24,6 +24,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Iceoryx2>,
     open: Some(worker::measure_opening::<Iceoryx2>),
+    many: None,
 };
 
 struct Iceoryx2;

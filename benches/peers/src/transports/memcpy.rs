@@ -16,6 +16,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: measure,
     open: None,
+    many: None,
 };
 
 fn measure(job: &Job) -> Result<Outcome> {

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, path::Path};
 
 use bytemuck::Pod;
 
-use crate::worker::Job;
+use crate::{plan::Crew, worker::Job};
 
 mod boost;
 mod cacheline;
@@ -19,6 +19,8 @@ mod mqueue;
 mod pipe;
 mod ringway_bytes;
 mod ringway_pipe;
+mod ringway_queue;
+mod ringway_queue_bytes;
 mod ringway_spsc;
 mod rtrb;
 mod seqpacket;
@@ -36,6 +38,13 @@ pub(crate) static ALL: &[&Peer] = &[
     &ringway_spsc::PEER,
     &ringway_bytes::PEER,
     &ringway_pipe::PEER,
+    &ringway_queue::PEER,
+    &ringway_queue_bytes::PEER,
+    &ringway_queue_bytes::LOAN,
+    &ringway_queue_bytes::LOAN_8,
+    &ringway_queue_bytes::LOAN_64K,
+    &ringway_queue_bytes::LOAN_1M,
+    &ringway_queue_bytes::LOAN_64M,
     &iceoryx2::PEER,
     &shaq_spsc::PEER,
     &shaq_mpmc::PEER,
@@ -49,6 +58,7 @@ pub(crate) static ALL: &[&Peer] = &[
     &mqueue::PEER,
     &ringway_spsc::THREADS,
     &ringway_bytes::THREADS,
+    &ringway_queue::THREADS,
     &rtrb::PEER,
     &crossbeam_array::PEER,
     &crossbeam_channel::PEER,
@@ -156,6 +166,30 @@ pub(crate) struct Peer {
     pub(crate) run: fn(&Job) -> Result<Outcome>,
     /// Measures making an object and attaching to it, if it has a name.
     pub(crate) open: Option<fn(&Job) -> Result<Outcome>>,
+    /// How it is with several at each end, if that can be.
+    pub(crate) many: Option<Many>,
+}
+
+/// A peer with several at each end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Many {
+    /// The longest message, in bytes.
+    pub(crate) longest: usize,
+    /// Whether it has calls for several messages at once.
+    pub(crate) batches: bool,
+    /// Whether a user that was interrupted in a call leaves the others spinning, without giving way. With more users than
+    /// processors that takes a slice of the scheduler each time.
+    pub(crate) hogs: bool,
+    /// Carries out a job. To be called in a process of one thread, once.
+    pub(crate) run: fn(&Job) -> Result<Outcome>,
+}
+
+impl Many {
+    /// Whether it can be measured with such messages and such a crew on this machine.
+    pub(crate) fn can(&self, len: usize, crew: Crew) -> bool {
+        let cpus = || crate::sys::usable_cpus().map_or(1, |cpus| cpus.len());
+        len <= self.longest && (crew.batch == 1 || self.batches) && !(self.hogs && crew.users() > cpus())
+    }
 }
 
 /// Names and values of what a job has measured.
@@ -223,6 +257,8 @@ pub(crate) struct Setup {
     /// Bytes of every message: a multiple of 8.
     pub(crate) len: usize,
     pub(crate) mode: Mode,
+    /// Whether there may be several at each end.
+    pub(crate) many: bool,
     /// A directory of this run alone, in memory, removed afterwards.
     pub(crate) dir: Box<Path>,
     /// A name that nobody else has. Whatever lies under `/dev/shm` with it as a part of its name is removed
@@ -234,7 +270,12 @@ impl Setup {
     /// How many messages lie between the two sides before the sender has to wait, for all peers where it can be
     /// chosen: 256, more if they come to less than 64 KiB, fewer if they come to more than 4 MiB. (More than that
     /// leaves the caches: a plain copy of 1 MiB into sixteen places in turn is half as fast as into four.)
+    ///
+    /// Where many share a queue it is 1024, or fewer if they come to more than 4 MiB.
     pub(crate) fn depth(&self) -> usize {
+        if self.many {
+            return 1024.min((4 << 20) / self.len).max(16);
+        }
         256.max((64 << 10) / self.len).min((4 << 20) / self.len).max(4)
     }
 
@@ -256,6 +297,46 @@ pub(crate) trait Link {
 
     /// Waits for the next message and lets `read` see it, where it lies if the transport allows.
     fn receive<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R>;
+
+    /// Sends the messages that lie in `row`, with as few calls as the transport allows.
+    #[inline]
+    fn send_row(&mut self, row: &[u8]) -> Result<()> {
+        self.send(row)
+    }
+
+    /// Waits for a message, and lets `read` see it and what came with it, up to `most` messages.
+    #[inline]
+    fn receive_row(&mut self, _most: usize, read: &mut impl FnMut(&[u8])) -> Result<()> {
+        self.receive(read)
+    }
+}
+
+/// What many share: a queue that each of them joins, where it will be used, to send and to receive.
+pub(crate) trait Shared: Send + Sync + Sized {
+    type End: Link;
+
+    /// Makes it, before its users part.
+    fn make(setup: &Setup) -> Result<Self>;
+
+    /// Joins it, in the process or the thread of a user.
+    fn join(&self, setup: &Setup) -> Result<Self::End>;
+}
+
+/// How calls that do not block are repeated: spinning, and giving way to others when that has lasted as long as a
+/// processor shared with others is worth (some 30 µs).
+#[derive(Debug, Default)]
+pub(crate) struct Patience(u32);
+
+impl Patience {
+    #[inline]
+    pub(crate) fn wait(&mut self) {
+        if self.0 < 2000 {
+            self.0 += 1;
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// Opens an end where it will be used: in its own process or thread.
@@ -327,22 +408,22 @@ impl<const N: usize> Message for Lines<N> {}
 /// The lengths that messages can have.
 pub(crate) const SIZES: [usize; 9] = [8, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
-/// Measures a transport over the [`Message`] of the length that a job asks for.
+/// Measures a transport, by the function named, over the [`Message`] of the length that a job asks for.
 macro_rules! measure_typed {
-    ($job:expr, $transport:ident) => {
-        measure_typed!(@ $job, $transport; 256 4, 1024 16, 4096 64, 16384 256, 65536 1024, 262144 4096, 1048576 16384)
+    ($job:expr, $measure:ident, $transport:ident) => {
+        measure_typed!(@ $job, $measure, $transport; 256 4, 1024 16, 4096 64, 16384 256, 65536 1024, 262144 4096, 1048576 16384)
     };
-    ($job:expr, $transport:ident up to 4096) => {
-        measure_typed!(@ $job, $transport; 256 4, 1024 16, 4096 64)
+    ($job:expr, $measure:ident, $transport:ident up to 4096) => {
+        measure_typed!(@ $job, $measure, $transport; 256 4, 1024 16, 4096 64)
     };
-    ($job:expr, $transport:ident up to 1024) => {
-        measure_typed!(@ $job, $transport; 256 4, 1024 16)
+    ($job:expr, $measure:ident, $transport:ident up to 1024) => {
+        measure_typed!(@ $job, $measure, $transport; 256 4, 1024 16)
     };
-    (@ $job:expr, $transport:ident; $($bytes:literal $lines:literal),*) => {
+    (@ $job:expr, $measure:ident, $transport:ident; $($bytes:literal $lines:literal),*) => {
         match $job.setup.len {
-            8 => $crate::worker::measure_fixed::<$transport<$crate::transports::Word>, 8>($job),
-            64 => $crate::worker::measure_fixed::<$transport<$crate::transports::Lines<1>>, 64>($job),
-            $($bytes => $crate::worker::measure_fixed::<$transport<$crate::transports::Lines<$lines>>, 0>($job),)*
+            8 => $measure::<$transport<$crate::transports::Word>, 8>($job),
+            64 => $measure::<$transport<$crate::transports::Lines<1>>, 64>($job),
+            $($bytes => $measure::<$transport<$crate::transports::Lines<$lines>>, 0>($job),)*
             len => Err(format!("no message of this transport has {len} bytes").into()),
         }
     };

@@ -8,8 +8,10 @@ use std::{
     ptr,
 };
 
-use super::{Group, Link, Mode, Named, Opener, Peer, Place, Result, Setup, Transport, Unavailable};
-use crate::{sys::checked, worker};
+use super::{
+    Group, Link, Many, Mode, Named, Opener, Peer, Place, Result, Setup, Shared, Transport, Unavailable,
+};
+use crate::{many, sys::checked, worker};
 
 pub(crate) static PEER: Peer = Peer {
     name: "mqueue",
@@ -24,6 +26,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: true,
     run: worker::measure::<Mqueue>,
     open: Some(worker::measure_opening::<Mqueue>),
+    many: Some(Many { longest: 4096, batches: false, hogs: false, run: many::measure::<Queue> }),
 };
 
 struct Mqueue;
@@ -95,6 +98,22 @@ impl Link for Queues {
         let n = unsafe { libc::mq_receive(self.source.as_raw_fd(), at.cast(), len, ptr::null_mut()) };
         let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
         Ok(read(&self.buffer[..n]))
+    }
+}
+
+/// One for all processes.
+struct Queue(OwnedFd);
+
+impl Shared for Queue {
+    type End = Queues;
+
+    fn make(setup: &Setup) -> Result<Self> {
+        Ok(Queue(unnamed(&setup.name, setup)?))
+    }
+
+    fn join(&self, setup: &Setup) -> Result<Queues> {
+        let (source, sink) = (self.0.try_clone()?, self.0.try_clone()?);
+        Ok(Queues { source, sink, buffer: vec![1; setup.len].into() })
     }
 }
 

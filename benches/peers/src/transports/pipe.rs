@@ -1,9 +1,9 @@
 //! Two pipes of the operating system, one each way.
 
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 
-use super::{Group, Mode, Opener, Peer, Place, Result, Setup, Transport, stream::Stream};
-use crate::{sys, worker};
+use super::{Group, Many, Mode, Opener, Peer, Place, Result, Setup, Shared, Transport, stream::Stream};
+use crate::{many, sys, worker};
 
 pub(crate) static PEER: Peer = Peer {
     name: "pipe",
@@ -18,9 +18,28 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Pipe>,
     open: None,
+    // So long the system promises to keep messages whole.
+    many: Some(Many { longest: libc::PIPE_BUF, batches: false, hogs: false, run: many::measure::<OnePipe> }),
 };
 
 struct Pipe;
+
+/// One for all processes.
+struct OnePipe(PipeReader, PipeWriter);
+
+impl Shared for OnePipe {
+    type End = Stream;
+
+    fn make(setup: &Setup) -> Result<Self> {
+        let (source, sink) = io::pipe()?;
+        sys::widen_pipe(&sink, setup.depth_bytes());
+        Ok(OnePipe(source, sink))
+    }
+
+    fn join(&self, setup: &Setup) -> Result<Stream> {
+        Ok(Stream::shared(self.0.try_clone()?.into(), self.1.try_clone()?.into(), setup.len))
+    }
+}
 
 impl Transport for Pipe {
     fn ends(setup: &Setup) -> Result<(impl Opener, impl Opener)> {

@@ -20,6 +20,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Bytes>,
     open: Some(worker::measure_opening::<Bytes>),
+    many: None,
 };
 
 pub(crate) static THREADS: Peer = Peer {

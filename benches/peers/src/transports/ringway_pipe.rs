@@ -18,6 +18,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Pipe>,
     open: Some(worker::measure_opening::<Pipe>),
+    many: None,
 };
 
 struct Pipe;

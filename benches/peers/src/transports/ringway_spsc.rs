@@ -10,7 +10,7 @@ use ringway::{Wait, spsc};
 use super::{
     Group, Link, Message, Mode, Named, Opener, Outcome, Peer, Place, Result, Setup, Transport, measure_typed,
 };
-use crate::worker::{self, Job};
+use crate::worker::{self, Job, measure_fixed};
 
 pub(crate) static PEER: Peer = Peer {
     name: "ringway-spsc",
@@ -25,6 +25,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run,
     open: Some(worker::measure_opening::<Spsc<super::Word>>),
+    many: None,
 };
 
 pub(crate) static THREADS: Peer = Peer {
@@ -37,7 +38,7 @@ pub(crate) static THREADS: Peer = Peer {
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Spsc up to 1024)
+    measure_typed!(job, measure_fixed, Spsc up to 1024)
 }
 
 /// How our endpoints wait in this mode.

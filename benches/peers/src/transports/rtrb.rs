@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{
     Group, Link, Message, Mode, Opener, Outcome, Peer, Place, Result, Setup, Transport, measure_typed,
 };
-use crate::worker::Job;
+use crate::worker::{Job, measure_fixed};
 
 pub(crate) static PEER: Peer = Peer {
     name: "rtrb",
@@ -20,10 +20,11 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run,
     open: None,
+    many: None,
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Rtrb up to 4096)
+    measure_typed!(job, measure_fixed, Rtrb up to 4096)
 }
 
 struct Rtrb<M>(PhantomData<M>);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     sys,
-    worker::{self, Job},
+    worker::{self, Job, measure_fixed},
 };
 
 pub(crate) static PEER: Peer = Peer {
@@ -31,10 +31,11 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run,
     open: Some(worker::measure_opening::<Spsc<super::Word>>),
+    many: None,
 };
 
 fn run(job: &Job) -> Result<Outcome> {
-    measure_typed!(job, Spsc)
+    measure_typed!(job, measure_fixed, Spsc)
 }
 
 /// Longer than any measurement.

@@ -27,6 +27,11 @@ impl Stream {
         Stream { source: source.into(), sink: sink.into(), len, buffer, from: 0, to: 0 }
     }
 
+    /// An end that reads no further than the message it waits for: what follows is for others.
+    pub(crate) fn shared(source: OwnedFd, sink: OwnedFd, len: usize) -> Self {
+        Stream { source: source.into(), sink: sink.into(), len, buffer: vec![1; len].into(), from: 0, to: 0 }
+    }
+
     /// An end that is one descriptor.
     pub(crate) fn duplex(socket: OwnedFd, len: usize) -> Result<Self> {
         Ok(Stream::new(socket.try_clone()?, socket, len))

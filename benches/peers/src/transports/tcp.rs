@@ -18,6 +18,7 @@ pub(crate) static PEER: Peer = Peer {
     optional: false,
     run: worker::measure::<Tcp>,
     open: None,
+    many: None,
 };
 
 struct Tcp;

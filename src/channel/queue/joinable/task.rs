@@ -6,6 +6,7 @@ use super::super::policy::AT_ONCE;
 use crate::channel::RecvError;
 use crate::error::Corrupt;
 use crate::pool;
+use crate::sync::mutated;
 use crate::wait::Deadline;
 use core::fmt;
 use core::ops::Deref;
@@ -162,7 +163,9 @@ impl Core {
     fn end_task(&self, task: pool::Task) -> Result<(), Corrupt> {
         let ended = self.store().pool.done(task);
         self.made_room();
-        self.finished();
+        if !mutated!("channel.wake_finished") {
+            pool::tell(&self.slots, &self.body().finished, self.barrier);
+        }
         ended
     }
 

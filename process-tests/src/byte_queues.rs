@@ -159,7 +159,8 @@ fn follow<Q: Bytes>(place: &str, wait: &str, script: &[&str]) -> Result<(), Fail
                 say("finished");
             }
             ["drop"] => {
-                (held.clear(), loans.clear());
+                held.clear();
+                loans.clear();
                 say("dropped");
             }
             ["forget"] => {

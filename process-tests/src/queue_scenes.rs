@@ -72,7 +72,7 @@ pub(super) fn forks(path: &str) -> Result<(), Failure> {
     jobs.send_many(&[5, 6], Deadline::NEVER)?;
     let parent = fork(|| {
         let _five = jobs.recv().unwrap();
-        let child = fork(|| {
+        fork(|| {
             // SAFETY: no memory is involved. Should the test fail, nobody else ends this process.
             unsafe { libc::alarm(60) };
             let six = jobs.recv().unwrap();
@@ -82,7 +82,6 @@ pub(super) fn forks(path: &str) -> Result<(), Failure> {
             six.done().unwrap();
             go.send(b"done").unwrap();
         });
-        std::mem::forget(child);
         while !jobs.is_empty() {
             std::thread::yield_now();
         }

@@ -9,7 +9,9 @@
 use arbitrary::Arbitrary;
 use bytemuck::Pod;
 use libfuzzer_sys::fuzz_target;
-use ringway::{Connection, End, Error, Options, Pipe, Wait, bytes, inspect, spsc};
+use ringway::{
+    Connection, Deadline, End, Error, JoinableQueue, Options, Pipe, Queue, Wait, bytes, inspect, spsc,
+};
 use ringway_fuzz::calls::{self, Call};
 use ringway_fuzz::crew::wake_in_time;
 use ringway_fuzz::list::{Few, Rest};
@@ -41,6 +43,10 @@ enum Object {
     Bytes,
     Pipe,
     Simplex,
+    Values,
+    Bytestrings,
+    Tasks,
+    ByteTasks,
 }
 
 /// What to do to a word (in the header a half one).
@@ -65,6 +71,8 @@ enum Repair {
     Sign,
     /// Places and lengths follow from the other numbers.
     LayOut,
+    /// Those of a queue with a pool follow from its maker's wishes.
+    LayOutPool,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -113,6 +121,10 @@ enum What {
     ByteConsumer,
     First,
     Second,
+    Values,
+    Bytestrings,
+    Tasks,
+    ByteTasks,
 }
 
 type Typed = u64;
@@ -127,6 +139,10 @@ enum Endpoint {
     ByteProducer(bytes::Producer),
     ByteConsumer(bytes::Consumer),
     Connection(Connection),
+    Values(Queue<Wide>),
+    Bytestrings(Queue<[u8]>),
+    Tasks(JoinableQueue<Typed>),
+    ByteTasks(JoinableQueue<[u8]>),
 }
 
 /// The longest message that pipes accept here.
@@ -138,14 +154,16 @@ const USABLE: u64 = 1 << 24;
 struct World {
     name: String,
     /// The bytes of a used object of each kind.
-    objects: [Vec<u8>; 5],
+    objects: [Vec<u8>; 9],
 }
 
 /// The bytes of an object that `fill` has made and used.
 fn object<E>(fill: impl FnOnce(&str) -> E) -> Vec<u8> {
     let name = place::name("template");
     let endpoints = fill(&name);
-    let bytes = std::fs::read(&name).unwrap();
+    let mut bytes = std::fs::read(&name).unwrap();
+    // A sparse tail is zeros anyway.
+    bytes.truncate(bytes.len() - raw::word_in(&bytes, raw::TAIL_LEN) as usize);
     drop(endpoints);
     ringway::unlink(&name).unwrap();
     bytes
@@ -189,6 +207,38 @@ impl World {
             }),
             object(|name| pipe(name, false)),
             object(|name| pipe(name, true)),
+            object(|name| {
+                let queue = Queue::<Wide>::options().participants(4).capacity(3).create(name).unwrap();
+                queue.send_many(&[[1; 6]; 3]).unwrap();
+                queue.recv().unwrap();
+                queue
+            }),
+            object(|name| {
+                let options = Queue::<[u8]>::options().participants(4).capacity(3).max_held(1);
+                let queue = options.message_size(100).max_bytes(100_000).create(name).unwrap();
+                for len in [10, 100, 80_000] {
+                    queue.send(&vec![1; len]).unwrap();
+                }
+                let held = queue.recv().unwrap().detach();
+                (queue, held)
+            }),
+            object(|name| {
+                let options = JoinableQueue::<Typed>::options().participants(4).capacity(3).max_held(2);
+                let queue = options.create(name).unwrap();
+                queue.send_many(&[1, 2, 3], Deadline::NOW).unwrap();
+                drop(queue.recv().unwrap());
+                let [first, second] = [queue.recv().unwrap().detach(), queue.recv().unwrap().detach()];
+                (second.done().unwrap(), first, queue)
+            }),
+            object(|name| {
+                let options = JoinableQueue::<[u8]>::options().participants(4).capacity(2).max_held(2);
+                let queue = options.message_size(32).max_bytes(100_000).create(name).unwrap();
+                queue.send(b"one").unwrap();
+                queue.send(&[2; 70_000]).unwrap();
+                drop(queue.recv().unwrap());
+                queue.close();
+                queue
+            }),
         ];
         World { name: place::name("object"), objects }
     }
@@ -199,7 +249,10 @@ impl World {
         let [says, body_at] =
             [raw::FILE_LEN, raw::BODY_AT].map(|at| if has_header { raw::word_in(&bytes, at) } else { 0 });
         let len = match input.length {
-            Length::AsTheBytes => bytes.len() as u64,
+            Length::AsTheBytes => match &input.bytes {
+                Bytes::Any(_) => bytes.len() as u64,
+                Bytes::Object { of, .. } => raw::word_in(&self.objects[*of as usize], raw::FILE_LEN),
+            },
             Length::AsTheHeaderSays => says,
             Length::Off(by) => says.saturating_add_signed(by.into()),
         };
@@ -254,6 +307,7 @@ impl World {
             Repair::None => {}
             Repair::Sign => raw::sign(&mut bytes),
             Repair::LayOut => raw::lay_out(&mut bytes),
+            Repair::LayOutPool => raw::lay_out_pool(&mut bytes),
         }
         // By the honest places: a header that lies about them is refused.
         let honest = &self.objects[*of as usize];
@@ -346,6 +400,10 @@ impl Opening<'_> {
             What::ByteConsumer => Endpoint::ByteConsumer(open_ring!(self, bytes::Consumer)?),
             What::First => Endpoint::Connection(self.connection(End::First)?),
             What::Second => Endpoint::Connection(self.connection(End::Second)?),
+            What::Values => Endpoint::Values(open_ring!(self, Queue<Wide>)?),
+            What::Bytestrings => Endpoint::Bytestrings(open_ring!(self, Queue<[u8]>)?),
+            What::Tasks => Endpoint::Tasks(open_ring!(self, JoinableQueue<Typed>)?),
+            What::ByteTasks => Endpoint::ByteTasks(open_ring!(self, JoinableQueue<[u8]>)?),
         })
     }
 
@@ -381,6 +439,10 @@ impl Endpoint {
             Endpoint::ByteProducer(producer) => calls::byte_producer(producer, call),
             Endpoint::ByteConsumer(consumer) => calls::byte_consumer(consumer, call),
             Endpoint::Connection(connection) => calls::connection(connection, MAX, call),
+            Endpoint::Values(queue) => calls::queue(queue, &mut Vec::new(), call),
+            Endpoint::Bytestrings(queue) => calls::queue(queue, &mut Vec::new(), call),
+            Endpoint::Tasks(queue) => calls::queue(queue, &mut Vec::new(), call),
+            Endpoint::ByteTasks(queue) => calls::queue(queue, &mut Vec::new(), call),
         }
     }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 /// One call: which one, with how much, and how long it may wait.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Call {
-    which: u8,
-    size: u16,
+    pub(crate) which: u8,
+    pub(crate) size: u16,
     patience: u8,
 }
 
 impl Call {
     /// Mostly none: waiting takes longer than all the rest.
-    fn timeout(self) -> Duration {
+    pub(crate) fn timeout(self) -> Duration {
         match self.patience {
             0..200 => Duration::ZERO,
             200..240 => Duration::from_micros(5),
@@ -24,17 +24,19 @@ impl Call {
         }
     }
 
-    fn deadline(self) -> Deadline {
+    pub(crate) fn deadline(self) -> Deadline {
         Deadline::after(self.timeout())
     }
 
-    fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         self.size.into()
     }
 }
 
+pub use crate::queues::call as queue;
+
 /// Reads all of it, so that a view of what is not there is found out.
-fn read(bytes: &[u8]) -> usize {
+pub(crate) fn read(bytes: &[u8]) -> usize {
     std::hint::black_box(bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
     bytes.len()
 }

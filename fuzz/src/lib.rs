@@ -5,5 +5,6 @@ pub mod crew;
 pub mod list;
 pub mod oracle;
 pub mod place;
+pub mod queues;
 pub mod raw;
 pub mod sides;

@@ -20,6 +20,10 @@ pub const DATA_AT: usize = 72;
 pub const DATA_LEN: usize = 80;
 pub const AREAS: usize = 88;
 pub const FILE_LEN: usize = 96;
+/// The capacity; the bytes of the sparse tail; what else a queue's maker asked for.
+pub const CAPACITY: usize = 40;
+pub const TAIL_LEN: usize = 136;
+pub const PARAMS: usize = 144;
 const CHECKSUM: usize = 184;
 
 /// Places in the body of a ring of either kind.
@@ -43,6 +47,72 @@ pub mod pipe {
     /// In an end's words: the inode of its socket.
     pub const SOCKET: usize = 24;
     pub const LEN: usize = 2 * LANE + 256;
+}
+
+/// Places in the body of a queue, in its slots, and in the pool behind them.
+pub mod queue {
+    pub const TAIL: usize = 0;
+    pub const HEAD: usize = 128;
+    pub const ORPHANS: usize = 256;
+    pub const CLOSING: usize = 264;
+    /// What receivers and senders sleep by.
+    pub const ITEMS: usize = 384;
+    pub const SPACE: usize = 512;
+    pub const FIGURES: usize = 640;
+    /// Whether tasks came back.
+    pub const RETURNED: usize = 768;
+    pub const ROOM: usize = 896;
+    pub const FINISHED: usize = 1024;
+    pub const LEN: usize = 1152;
+
+    /// A slot beside a pool; its word, and then its tag.
+    pub const SLOT: usize = 64;
+    /// How far apart the entries of chunks are, and the books of extents: a word, a position, a length; bytes, backed.
+    pub const ENTRY: usize = 64;
+
+    pub const fn slot_word(lap: u64, deliveries: u8, state: u8, owner: u8) -> u64 {
+        lap << 24 | (deliveries as u64 & 63) << 18 | (state as u64 & 3) << 16 | owner as u64
+    }
+
+    pub const fn chunk_word(version: u64, deliveries: u8, state: u8, owner: u8) -> u64 {
+        version << 26 | (deliveries as u64 & 63) << 20 | (state as u64 & 15) << 16 | owner as u64
+    }
+
+    pub const fn tag(len: u64, class: u8, index: u8) -> u64 {
+        len << 30 | (class as u64 & 63) << 24 | index as u64
+    }
+
+    /// The classes of a pool: how large its chunks are, and how many there are; the extents last, if there are any.
+    /// `None` if nobody can make it, or only one that is larger than anybody would look at here.
+    pub fn classes(messages: u64, params: [u64; 4]) -> Option<(Vec<(u64, u64)>, bool)> {
+        let [held, usual, largest, max_bytes] = params;
+        let all = messages.checked_add(held).filter(|all| (1..1 << 20).contains(all))?;
+        let size_of = |bytes: u64| bytes.max(32).checked_next_power_of_two().filter(|size| *size <= 1 << 24);
+        let smallest = size_of(usual)?;
+        let largest = size_of(largest.max(smallest))?;
+        let share = (smallest * all).max((max_bytes / 64).min(1 << 20));
+        let mut classes = vec![(smallest, all)];
+        while let Some(&(size, _)) = classes.last().filter(|(size, _)| *size < largest) {
+            classes.push((2 * size, (share / (2 * size)).clamp(2, all.max(2)).min(all)));
+        }
+        let stretch = max_bytes.checked_next_multiple_of(4096)?.min(1 << 33);
+        let extents = if max_bytes <= largest { 0 } else { all.min(64).min((1 << 40) / stretch) };
+        if extents > 0 {
+            classes.push((stretch, extents));
+        }
+        Some((classes, extents > 0))
+    }
+
+    /// The bytes of data and tail of a queue with a pool.
+    pub fn lengths(messages: u64, params: [u64; 4]) -> Option<(u64, u64)> {
+        let (mut classes, has_extents) = classes(messages, params)?;
+        let entries: u64 = classes.iter().map(|(_, count)| count).sum();
+        let (stretch, extents) = if has_extents { classes.pop()? } else { (0, 0) };
+        let books = (entries + extents) * ENTRY as u64;
+        let data: u64 = classes.iter().filter(|(size, _)| *size > 32).map(|(size, count)| size * count).sum();
+        let pages = |bytes: u64| bytes.next_multiple_of(4096);
+        Some((pages(messages * SLOT as u64) + pages(pages(books) + data), stretch * extents))
+    }
 }
 
 /// A word that says HELD by the participant `owner`, in a lock; and the same in a role.
@@ -138,11 +208,33 @@ pub fn lay_out(segment: &mut [u8]) {
     let body_at = pages(ROWS as u64 + 64 * participants);
     let data_at = body_at.wrapping_add(pages(word_in(segment, BODY_LEN)));
     let data_len = pages(word_in(segment, DATA_LEN));
-    let file_len = data_len.wrapping_mul(word_in(segment, AREAS)).wrapping_add(data_at);
-    for (at, word) in [(BODY_AT, body_at), (DATA_AT, data_at), (DATA_LEN, data_len), (FILE_LEN, file_len)] {
+    let tail_len = pages(word_in(segment, TAIL_LEN));
+    let file_len =
+        data_len.wrapping_mul(word_in(segment, AREAS)).wrapping_add(data_at).wrapping_add(tail_len);
+    let places = [
+        (BODY_AT, body_at),
+        (DATA_AT, data_at),
+        (DATA_LEN, data_len),
+        (TAIL_LEN, tail_len),
+        (FILE_LEN, file_len),
+    ];
+    for (at, word) in places {
         set_word_in(segment, at, word);
     }
     sign(segment);
+}
+
+/// The same for a queue with a pool, whose lengths follow from its capacity and its maker's wishes.
+pub fn lay_out_pool(segment: &mut [u8]) {
+    if segment.len() < HEADER {
+        return;
+    }
+    let params = std::array::from_fn(|at| word_in(segment, PARAMS + 8 * at));
+    if let Some((data_len, tail_len)) = queue::lengths(word_in(segment, CAPACITY), params) {
+        set_word_in(segment, DATA_LEN, data_len);
+        set_word_in(segment, TAIL_LEN, tail_len);
+    }
+    lay_out(segment);
 }
 
 pub fn word_in(bytes: &[u8], at: usize) -> u64 {

@@ -56,6 +56,14 @@ impl Books {
         self.note((sender.parse().expect("a sender"), number.parse().expect("a number")));
     }
 
+    /// Notes all that is in other books.
+    ///
+    /// # Panics
+    /// If a message is in both.
+    pub fn add(&mut self, other: Books) {
+        other.received.into_iter().for_each(|message| self.note(message));
+    }
+
     /// How many of the first `count` messages of `sender` are missing.
     pub fn missing(&self, sender: u64, count: u64) -> u64 {
         (0..count).filter(|&number| !self.received.contains(&(sender, number))).count() as u64

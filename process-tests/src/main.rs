@@ -6,6 +6,8 @@
 //! peer pipe PLACE WAIT VERB...           takes an end of a pipe and follows a script, see `pipes`
 //! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
 //! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
+//! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
+//! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -23,9 +25,11 @@
 //!         drop | exit | exec | hang      gives the role up | ends without | becomes `peer idle` | does nothing
 //! ```
 
+mod byte_queues;
 mod forks;
 mod pipe_forks;
 mod pipes;
+mod queue_scenes;
 mod queues;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
@@ -52,6 +56,9 @@ fn main() -> Result<(), Failure> {
         ["pipe", place, wait, script @ ..] => pipes::play(place, wait, script),
         ["pipefork", path] => pipe_forks::play(path),
         ["queue", place, wait, script @ ..] => queues::play(place, wait, script),
+        [kind @ ("bytes" | "jobs"), place, wait, script @ ..] => byte_queues::play(kind, place, wait, script),
+        ["queuefork", path] => queue_scenes::forks(path),
+        ["queuefull", directory] => queue_scenes::full(directory),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {
             say("idle");

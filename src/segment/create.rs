@@ -170,7 +170,9 @@ impl Segment {
         terms: &Terms,
         trusted: bool,
     ) -> Result<Self, Error> {
-        let id = Stat::of(&fd).map_err(|source| Error::Os { action: "examine the segment", source })?.id();
+        let stat = Stat::of(&fd).map_err(|source| Error::Os { action: "examine the segment", source })?;
+        check_reserved(fd.as_fd(), &stat, &geometry)?;
+        let id = stat.id();
         let map = if is_mirrored(&geometry) {
             Mapping::mirrored(fd.as_fd(), geometry.data_at, geometry.data_len, geometry.areas, terms.pages)?
         } else {
@@ -314,6 +316,16 @@ pub(crate) fn read_geometry(fd: BorrowedFd<'_>, file_len: u64) -> Result<Geometr
         return Err(Error::Truncated { needed: size_of::<Header>() as u64, found: got as u64 });
     }
     header.validate(file_len)
+}
+
+/// All before the tail was reserved when the segment was made. In memory a hole would be filled by the first look at it:
+/// who attaches to a gigabyte that is not there would pay for it, or, where there is no space, be killed by a SIGBUS.
+fn check_reserved(fd: BorrowedFd<'_>, stat: &Stat, geometry: &Geometry) -> Result<(), Error> {
+    let (found, expected) = (stat.allocated(), geometry.tail_at as u64);
+    if found < expected && FileSystem::of(fd).is_ok_and(FileSystem::is_tmpfs) {
+        return Err(Error::BadGeometry { field: "reserved length", found, expected });
+    }
+    Ok(())
 }
 
 /// Whether somebody has set about removing the name. By `pread`, which is cheaper than the page's first touch.

@@ -362,6 +362,11 @@ impl FileSystem {
         })
     }
 
+    /// Whether its files are memory, and say exactly how much of it.
+    pub(crate) fn is_tmpfs(self) -> bool {
+        self.0 == 0x0102_1994
+    }
+
     /// Whether its files cannot outlive the boot they were made in.
     pub(crate) fn is_memory(self) -> bool {
         matches!(self.0, 0x0102_1994 | 0x8584_58f6 | 0x9584_58f6) // tmpfs, ramfs, hugetlbfs

@@ -235,12 +235,11 @@ impl Core {
     ) -> Result<R, RecvError> {
         let changed = match why {
             PopError::Busy(blocker) => self.repair(blocker),
-            _ => self.look_for_the_dead_now_and_then(),
+            // As in `recv_slowly`.
+            PopError::Corrupt(corrupt) => return Err(RecvError::Corrupt(corrupt)),
+            PopError::Empty | PopError::Contended => self.look_for_the_dead_now_and_then(),
         };
-        if !changed
-            && self.body().header.closing.phase() == Phase::Open
-            && !matches!(why, PopError::Corrupt(_))
-        {
+        if !changed && self.body().header.closing.phase() == Phase::Open {
             return Err(RecvError::Empty);
         }
         let received = self.receive_or_end(me, &mut attempt).unwrap_or(Err(RecvError::Empty))?;
@@ -261,7 +260,7 @@ impl Core {
                 self.freed(1);
                 Ok(received)
             }
-            Err(_) => self.recv_slowly(me, deadline, attempt),
+            Err(why) => self.recv_slowly(me, why, deadline, attempt),
         }
     }
 
@@ -269,9 +268,14 @@ impl Core {
     fn recv_slowly<R>(
         &self,
         me: u16,
+        why: PopError,
         deadline: Deadline,
         mut attempt: impl FnMut(u16) -> Result<R, PopError>,
     ) -> Result<R, RecvError> {
+        // Not tried again: a false message is taken out by the call that meets it.
+        if let PopError::Corrupt(corrupt) = why {
+            return Err(RecvError::Corrupt(corrupt));
+        }
         let mut try_once = || self.receive_or_end(me, &mut attempt);
         let patrol = || {
             self.look_for_the_dead();

@@ -26,6 +26,17 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "mpmc.skip", scenarios: &["queue/send"] },
     Planted { site: "mpmc.redeliver", scenarios: &["queue/repair-receiver"] },
     Planted { site: "mpmc.announce_before", scenarios: &["queue/repair-at-open"] },
+    // The memory of a message, and who holds it.
+    Planted { site: "pool.commit_first", scenarios: &["byte-queue/send-chunk"] },
+    Planted { site: "pool.free_slot_first", scenarios: &["byte-queue/recv-chunk"] },
+    Planted { site: "pool.free_slot_first", scenarios: &["tasks/recv-done"] },
+    Planted { site: "channel.sweep_pool", scenarios: &["byte-queue/reserve-drop"] },
+    Planted { site: "channel.wake_room", scenarios: &["byte-queue/drop-wakes-sender"] },
+    // A task that comes back.
+    Planted { site: "pool.maker", scenarios: &["tasks/recv-drop"] },
+    Planted { site: "pool.announce", scenarios: &["tasks/sweep-task"] },
+    Planted { site: "channel.wake_swept", scenarios: &["tasks/sweep-wakes-worker"] },
+    Planted { site: "channel.wake_finished", scenarios: &["tasks/done-wakes-joiner"] },
     // Names.
     Planted { site: "segment.link_first", scenarios: &["segment/create"] },
     Planted { site: "segment.retire_first", scenarios: &["segment/unlink-own"] },

@@ -1,8 +1,8 @@
 //! A process of a scenario: what it does to the library, and what it notes about it.
 
 use crate::board::{
-    BEGUN, BLOCK, Board, COUNT, Call, IDS, LANES, NOT_SENT, Phase, READ, Repair, Risk, SENT, SLOTS, Slot,
-    WRITE, in_this_order,
+    BEGUN, BLOCK, Board, COUNT, Call, DONE, ENDING, IDS, LANES, NOT_SENT, Phase, READ, Repair, Risk, SENT,
+    SLOTS, Slot, WRITE, in_this_order,
 };
 use crate::message::{self, Sizes};
 use crate::plan::Plan;
@@ -307,24 +307,9 @@ impl Actor {
 
     /// Records a message. `alone`: nobody else receives from this lane, so the messages of all senders are in order.
     pub(crate) fn took(&mut self, lane: usize, message: &[u8], alone: bool) -> Result<u64, Fault> {
-        let id = message::check(message, self.plan.seed, self.sizes)?;
-        let board = self.board;
-        let at = id as usize;
-        let owner = if at < board.ids() { board.owners[at / BLOCK].load(READ) } else { 0 };
-        match (owner, board.sent.get(at).map(|state| state.load(READ))) {
-            (1.., Some(BEGUN | SENT)) => {}
-            (1.., Some(NOT_SENT)) => {
-                return Err(format!("message {id:#x} came although its sender was refused"));
-            }
-            (_, state) => {
-                return Err(format!("message {id:#x} came although nobody sent it ({owner}, {state:?})"));
-            }
-        }
-        let last = &mut self.order[lane][usize::from(owner).min(SLOTS)];
-        if id < *last {
-            return Err(format!("out of order: {id:#x} from process {} after {:#x}", owner - 1, *last - 1));
-        }
-        *last = id + 1;
+        let (id, owner) = self.identify(message)?;
+        let (board, at) = (self.board, id as usize);
+        self.expect_order(lane, id, owner)?;
         let received = &board.received[at];
         if alone {
             let before = board.last[lane].load(READ);
@@ -336,9 +321,112 @@ impl Actor {
         } else {
             received.fetch_add(1, COUNT);
         }
+        self.count_received(lane);
+        Ok(id)
+    }
+
+    /// Records a message of a queue. It may have been delivered so often before, and then be late; if others that had it
+    /// recorded it too, they are among those.
+    pub(crate) fn took_delivered(
+        &mut self,
+        lane: usize,
+        message: &[u8],
+        deliveries: u8,
+    ) -> Result<u64, Fault> {
+        let (id, owner) = self.identify(message)?;
+        if deliveries == 0 {
+            self.expect_order(lane, id, owner)?;
+        } else {
+            self.board.redeliveries.fetch_add(1, COUNT);
+        }
+        if self.board.done[id as usize].load(READ) == DONE {
+            return Err(format!("duplicate: {id:#x} comes again although it was done"));
+        }
+        let before = self.board.received[id as usize].fetch_add(1, COUNT);
+        if before > deliveries {
+            return Err(format!(
+                "duplicate: {id:#x} was received {before} times, and delivered {deliveries} times"
+            ));
+        }
+        self.count_received(lane);
+        Ok(id)
+    }
+
+    /// The same where the call does not tell how often it was delivered: it may be late, and comes once.
+    pub(crate) fn took_perhaps_late(&mut self, lane: usize, message: &[u8]) -> Result<u64, Fault> {
+        let (id, _) = self.identify(message)?;
+        let before = self.board.received[id as usize].fetch_add(1, COUNT);
+        if before > 0 {
+            return Err(format!("duplicate: {id:#x} comes a second time"));
+        }
+        self.count_received(lane);
+        Ok(id)
+    }
+
+    /// What is in a message that this scenario has sent: its id and who sent it.
+    fn identify(&self, message: &[u8]) -> Result<(u64, u8), Fault> {
+        let id = message::check(message, self.plan.seed, self.sizes)?;
+        let board = self.board;
+        let at = id as usize;
+        let owner = if at < board.ids() { board.owners[at / BLOCK].load(READ) } else { 0 };
+        match (owner, board.sent.get(at).map(|state| state.load(READ))) {
+            (1.., Some(BEGUN | SENT)) => Ok((id, owner)),
+            (1.., Some(NOT_SENT)) => Err(format!("message {id:#x} came although its sender was refused")),
+            (_, state) => Err(format!("message {id:#x} came although nobody sent it ({owner}, {state:?})")),
+        }
+    }
+
+    fn expect_order(&mut self, lane: usize, id: u64, owner: u8) -> Result<(), Fault> {
+        let last = &mut self.order[lane][usize::from(owner).min(SLOTS)];
+        if id < *last {
+            return Err(format!("out of order: {id:#x} from process {} after {:#x}", owner - 1, *last - 1));
+        }
+        *last = id + 1;
+        Ok(())
+    }
+
+    fn count_received(&self, lane: usize) {
         let count = &self.slot().received[lane];
         count.store(count.load(READ) + 1, WRITE);
-        Ok(id)
+    }
+
+    /// What is held must stay as it was received.
+    pub(crate) fn still_whole(&self, id: u64, message: &[u8]) -> Result<(), Fault> {
+        match message::check(message, self.plan.seed, self.sizes) {
+            Ok(found) if found == id => Ok(()),
+            Ok(found) => Err(format!("torn: {id:#x} became {found:#x} while it was held")),
+            Err(torn) => Err(format!("{torn}, while it was held")),
+        }
+    }
+
+    // ---- what is done
+
+    /// It is about to say that this task is done.
+    pub(crate) fn is_about_to_be_done(&self, id: u64) {
+        self.board.done[id as usize].store(ENDING, WRITE);
+        in_this_order();
+    }
+
+    /// It was told that this task is done: nobody gets it any more.
+    pub(crate) fn is_done(&self, id: u64) {
+        in_this_order();
+        self.board.done[id as usize].store(DONE, WRITE);
+    }
+
+    /// The tasks that were sent for certain, and that nobody has said to be done yet.
+    pub(crate) fn unfinished(&self) -> Vec<usize> {
+        let board = self.board;
+        let unfinished = |&id: &usize| board.sent[id].load(READ) == SENT && board.done[id].load(READ) == 0;
+        let all = (0..board.ids()).filter(unfinished).collect();
+        in_this_order();
+        all
+    }
+
+    /// A join has returned: these were sent before it began.
+    pub(crate) fn must_be_finished(&self, tasks: &[usize]) -> Result<(), Fault> {
+        in_this_order();
+        let left = tasks.iter().find(|&&id| self.board.done[id].load(READ) == 0);
+        left.map_or(Ok(()), |id| Err(format!("joined, although nobody has done {id:#x}")))
     }
 
     /// It comes to another object: what was in order there says nothing here.

@@ -26,8 +26,8 @@ pub(crate) struct Account {
 }
 
 /// Judges all messages of an episode. `is_in_order`: there is one lane with one receiver at a time, so what a killed one
-/// can have taken are the next messages; otherwise only their number counts.
-pub(crate) fn audit(sheet: &Sheet, stakes: &[Stake], is_in_order: bool) -> Account {
+/// can have taken are the next messages; otherwise only their number counts. `has_tasks`: how often one may come was judged when it came; it must be done.
+pub(crate) fn audit(sheet: &Sheet, stakes: &[Stake], is_in_order: bool, has_tasks: bool) -> Account {
     let mut account = Account::default();
     let sent = |id: u64| sheet.sent[id as usize].load(READ);
     let received = |id: u64| sheet.received[id as usize].load(READ);
@@ -63,6 +63,10 @@ pub(crate) fn audit(sheet: &Sheet, stakes: &[Stake], is_in_order: bool) -> Accou
             if !excused.contains(&id) {
                 missing.push(id);
             }
+        } else if has_tasks && count > 0 {
+            if sheet.done[id as usize].load(READ) == 0 {
+                account.faults.push(format!("lost: task {id:#x} came {count} times and was never done"));
+            }
         } else if count > 1 + again.get(&id).copied().unwrap_or_default() {
             let owner = sheet.owners[id as usize / BLOCK].load(READ);
             account
@@ -88,7 +92,7 @@ pub(crate) fn audit(sheet: &Sheet, stakes: &[Stake], is_in_order: bool) -> Accou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::{Board, NOT_SENT, WRITE};
+    use crate::board::{Board, DONE, ENDING, NOT_SENT, WRITE};
 
     fn board() -> Board {
         let name = format!("soak-audit-{}-{:?}", std::process::id(), std::thread::current().id());
@@ -112,7 +116,7 @@ mod tests {
         set(&board, 1, BEGUN, 0);
         set(&board, 2, BEGUN, 1);
         set(&board, 3, NOT_SENT, 0);
-        let account = audit(&board, &[], true);
+        let account = audit(&board, &[], true, false);
         assert!(account.faults.is_empty(), "{account:?}");
         assert_eq!((account.sent, account.received, account.lost), (1, 2, 0));
     }
@@ -122,8 +126,8 @@ mod tests {
         for (state, count) in [(SENT, 0), (SENT, 2), (BEGUN, 2), (NOT_SENT, 1)] {
             let board = board();
             set(&board, 5, state, count);
-            assert_eq!(audit(&board, &[], true).faults.len(), 1, "{state} {count}");
-            assert_eq!(audit(&board, &[], false).faults.len(), 1, "{state} {count}");
+            assert_eq!(audit(&board, &[], true, false).faults.len(), 1, "{state} {count}");
+            assert_eq!(audit(&board, &[], false, false).faults.len(), 1, "{state} {count}");
         }
     }
 
@@ -135,9 +139,9 @@ mod tests {
             for id in 0..4 {
                 set(&board, id, SENT, u8::from(id != missing));
             }
-            assert_eq!(audit(&board, &[lost], true).faults.len(), faults, "{missing}");
+            assert_eq!(audit(&board, &[lost], true, false).faults.len(), faults, "{missing}");
             // Where receivers share an end, nobody knows which it was.
-            assert_eq!(audit(&board, &[lost], false).faults.len(), 0, "{missing}");
+            assert_eq!(audit(&board, &[lost], false, false).faults.len(), 0, "{missing}");
         }
     }
 
@@ -148,8 +152,8 @@ mod tests {
         for id in 0..5 {
             set(&board, id, SENT, u8::from(id != 1 && id != 2));
         }
-        assert_eq!(audit(&board, &[lost], true).faults.len(), 1);
-        assert_eq!(audit(&board, &[lost, lost], true).faults.len(), 0);
+        assert_eq!(audit(&board, &[lost], true, false).faults.len(), 1);
+        assert_eq!(audit(&board, &[lost, lost], true, false).faults.len(), 0);
     }
 
     #[test]
@@ -160,7 +164,24 @@ mod tests {
             for id in 0..4 {
                 set(&board, id, SENT, 1 + u8::from(id == double));
             }
-            assert_eq!(audit(&board, &[again], true).faults.len(), faults, "{double}");
+            assert_eq!(audit(&board, &[again], true, false).faults.len(), faults, "{double}");
+        }
+    }
+
+    #[test]
+    fn a_task_may_come_often_but_must_be_done() {
+        for (state, count, done, faults) in [
+            (SENT, 3, DONE, 0),
+            (SENT, 3, ENDING, 0),
+            (SENT, 3, 0, 1),
+            (BEGUN, 1, 0, 1),
+            (SENT, 0, 0, 1),
+            (BEGUN, 0, 0, 0),
+        ] {
+            let board = board();
+            set(&board, 5, state, count);
+            board.done[5].store(done, WRITE);
+            assert_eq!(audit(&board, &[], false, true).faults.len(), faults, "{state} {count} {done}");
         }
     }
 }

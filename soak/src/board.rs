@@ -34,6 +34,10 @@ pub(crate) const BEGUN: u8 = 1;
 pub(crate) const SENT: u8 = 2;
 pub(crate) const NOT_SENT: u8 = 3;
 
+/// Somebody has called `done`, and perhaps did not live to see it return.
+pub(crate) const ENDING: u8 = 1;
+pub(crate) const DONE: u8 = 2;
+
 /// Everything is in this one file, zero at first.
 #[repr(C)]
 pub(crate) struct Sheet {
@@ -53,6 +57,8 @@ pub(crate) struct Sheet {
     pub(crate) arrivals: [AtomicU64; LANES],
     /// Repairs that somebody noticed, by [`Repair`].
     pub(crate) repairs: [AtomicU64; REPAIRS],
+    /// Messages that were received although others had had them before: what their deliveries said.
+    pub(crate) redeliveries: AtomicU64,
     pub(crate) slots: [Slot; SLOTS],
     /// Whose ids those of each block are: the slot, plus one.
     pub(crate) owners: [AtomicU8; IDS / BLOCK],
@@ -60,6 +66,8 @@ pub(crate) struct Sheet {
     pub(crate) sent: [AtomicU8; IDS],
     /// Of each message, how often it was received.
     pub(crate) received: [AtomicU8; IDS],
+    /// Of each message that is a task, how far it is: 0, `ENDING` or `DONE`.
+    pub(crate) done: [AtomicU8; IDS],
 }
 
 /// One process.
@@ -162,9 +170,11 @@ pub(crate) enum Repair {
     Place,
     /// A name that dead processes left was removed.
     Name,
+    /// A place in a queue whose sender died in the middle of a message was passed over.
+    Skipped,
 }
 
-pub(crate) const REPAIRS: usize = 6;
+pub(crate) const REPAIRS: usize = 7;
 pub(crate) const REPAIR_NAMES: [&str; REPAIRS] = [
     "roles taken over",
     "locks taken over",
@@ -172,6 +182,7 @@ pub(crate) const REPAIR_NAMES: [&str; REPAIRS] = [
     "torn messages dropped",
     "places reused",
     "names of the dead removed",
+    "places of dead senders passed over",
 ];
 
 /// The mapped file.

@@ -315,7 +315,8 @@ impl Episode {
     /// The judge has found nothing.
     fn finish(&mut self) {
         self.stage = Stage::Over;
-        let account = audit(&self.board, &self.stakes, self.scenario.is_in_order());
+        let account =
+            audit(&self.board, &self.stakes, self.scenario.is_in_order(), self.scenario.has_tasks());
         self.faults.extend(account.faults.into_iter().take(5));
         self.tally.messages = account.received;
         self.tally.taken_along = account.lost;
@@ -355,6 +356,9 @@ impl Episode {
         self.tally.violations = u64::from(!self.faults.is_empty());
         self.tally.longest_stall = self.watch.longest;
         self.tally.who.clone_from(&self.watch.who);
+        self.tally.redeliveries = self.board.redeliveries.load(READ);
+        let told = |word: &str| u64::from(self.faults.iter().any(|fault| fault.contains(word)));
+        (self.tally.duplicates, self.tally.torn) = (told("duplicate:"), told("torn:"));
         for kind in 0..REPAIRS {
             self.tally.repairs[kind] = self.board.repairs[kind].load(READ);
         }

@@ -15,6 +15,11 @@ pub(crate) struct Tally {
     /// Clean exits in the middle of an episode.
     pub(crate) exits: u64,
     pub(crate) repairs: [u64; REPAIRS],
+    /// Messages that came although others had had them before, as their deliveries said.
+    pub(crate) redeliveries: u64,
+    /// Episodes in which one came twice without that, and those in which one was not whole.
+    pub(crate) duplicates: u64,
+    pub(crate) torn: u64,
     /// Messages that killed receivers took along.
     pub(crate) taken_along: u64,
     pub(crate) violations: u64,
@@ -35,6 +40,9 @@ impl Tally {
         for (sum, count) in self.repairs.iter_mut().zip(other.repairs) {
             *sum += count;
         }
+        self.redeliveries += other.redeliveries;
+        self.duplicates += other.duplicates;
+        self.torn += other.torn;
         self.taken_along += other.taken_along;
         self.violations += other.violations;
         if other.longest_stall > self.longest_stall {
@@ -59,12 +67,16 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} kills ({} inside an operation), {} stops, {} repairs, {} violations, longest stall {} ms",
+            "{} kills ({} inside an operation), {} stops, {} repairs, {} redeliveries, {} violations ({} duplicates, \
+             {} torn), longest stall {} ms",
             self.kills,
             self.inside,
             self.stops,
             self.all_repairs(),
+            self.redeliveries,
             self.violations,
+            self.duplicates,
+            self.torn,
             self.longest_stall.div_ceil(1_000_000)
         )
     }

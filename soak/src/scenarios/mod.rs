@@ -8,15 +8,29 @@ use std::process::Command;
 
 mod bare;
 mod bell;
+mod blobs;
 mod bytes;
 mod names;
 mod pipe;
 mod pipes;
+mod queue;
+mod queues;
 mod spsc;
+mod tasks;
 
 /// Every scenario.
-pub(crate) const ALL: &[&dyn Scenario] =
-    &[&spsc::Spsc, &bytes::Bytes, &pipe::SIMPLEX, &pipe::DUPLEX, &pipe::STREAM, &bell::Bell, &names::Names];
+pub(crate) const ALL: &[&dyn Scenario] = &[
+    &spsc::Spsc,
+    &bytes::Bytes,
+    &pipe::SIMPLEX,
+    &pipe::DUPLEX,
+    &pipe::STREAM,
+    &bell::Bell,
+    &names::Names,
+    &queue::Queue,
+    &blobs::Blobs,
+    &tasks::Tasks,
+];
 
 /// One kind of company.
 pub(crate) trait Scenario: Sync {
@@ -34,6 +48,11 @@ pub(crate) trait Scenario: Sync {
     /// Whether a lane has one receiver at a time, so that what a killed one can lose, or leave to be received again,
     /// are the next messages and no others.
     fn is_in_order(&self) -> bool;
+
+    /// Whether messages are tasks: they may come several times until they are done, and none may be lost.
+    fn has_tasks(&self) -> bool {
+        false
+    }
 
     /// What the supervisor must make before anybody starts.
     ///

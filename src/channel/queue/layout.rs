@@ -16,7 +16,7 @@ use crate::pool::{self, Demand, Layout, Pool, Swept};
 use crate::ring::mpmc::{Geometry, Header, MAX_CAPACITY, Repairs, Slots, State};
 use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::wait::{ALL, Barrier, EventCount};
 use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
@@ -291,10 +291,11 @@ pub(super) fn clean(segment: &Segment, me: u16, index: u16, is_dead: impl Fn(u16
         });
     }
     let repairs = slots.sweep(dead);
+    let pool = pool.filter(|_| !mutated!("channel.sweep_pool"));
     let swept = pool.map_or(Swept::default(), |pool| pool.sweep(me, &slots, dead));
     body.figures.count(repairs);
     body.figures.count_swept(swept);
-    if repairs.is_any() || swept.is_any() {
+    if (repairs.is_any() || swept.is_any()) && !mutated!("channel.wake_swept") {
         wake_everybody(body, Barrier::of_this_process());
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::segment::tests::fork;
 use std::cell::Cell;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 
 /// Bytes that tell their number and their place.
 fn pattern(number: usize, len: usize) -> Vec<u8> {
@@ -36,6 +37,35 @@ fn any_length_through_the_same_queue() {
     }
     assert!(queue.large_bytes() >= 5_000_000);
     assert!(queue.trim() >= 5_000_000 && queue.large_bytes() == 0);
+}
+
+#[test]
+fn a_false_message_is_told_once_and_in_nobodys_way() {
+    let queue = Queue::<[u8]>::options().capacity(3).anonymous().unwrap();
+    let file = std::fs::File::from(queue.as_fd().try_clone_to_owned().unwrap());
+    let mut word = [0; 8];
+    file.read_exact_at(&mut word, 72).unwrap(); // where the slots begin, as the header says
+    let slots = u64::from_ne_bytes(word);
+    let receives: [fn(&Queue<[u8]>) -> Result<Vec<u8>, RecvError>; 3] = [
+        |queue| queue.try_recv().map(|message| message.to_vec()),
+        |queue| queue.recv().map(|message| message.to_vec()),
+        |queue| {
+            let mut buffer = Vec::new();
+            queue.recv_into(&mut buffer, Deadline::NEVER).map(|_| buffer)
+        },
+    ];
+    for (slot, receive) in (0..).zip(receives) {
+        queue.send(&[1; 100]).unwrap();
+        file.write_all_at(&u64::MAX.to_ne_bytes(), slots + slot * 64 + 8).unwrap();
+        queue.send(b"true").unwrap();
+        assert!(matches!(receive(&queue), Err(RecvError::Corrupt(_))));
+        assert_eq!(receive(&queue).unwrap(), b"true");
+        assert!(matches!(queue.try_recv(), Err(RecvError::Empty)));
+        // To the next slot but one.
+        queue.send(b"").unwrap();
+        queue.send(b"").unwrap();
+        assert_eq!(queue.try_iter().count(), 2);
+    }
 }
 
 #[test]

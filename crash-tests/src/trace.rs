@@ -34,7 +34,7 @@ impl Position {
 
 impl Met {
     pub(crate) fn to_bytes(self) -> [u8; 9] {
-        let mut bytes = [u8::from(self.position.asleep) * ASLEEP | u8::from(self.is_news) * NEWS; 9];
+        let mut bytes = [(u8::from(self.position.asleep) * ASLEEP) | (u8::from(self.is_news) * NEWS); 9];
         bytes[..8].copy_from_slice(&self.position.address.to_le_bytes());
         bytes
     }

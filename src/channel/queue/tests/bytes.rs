@@ -46,7 +46,8 @@ fn a_false_message_is_told_once_and_in_nobodys_way() {
     let mut word = [0; 8];
     file.read_exact_at(&mut word, 72).unwrap(); // where the slots begin, as the header says
     let slots = u64::from_ne_bytes(word);
-    let receives: [fn(&Queue<[u8]>) -> Result<Vec<u8>, RecvError>; 3] = [
+    type Receive = fn(&Queue<[u8]>) -> Result<Vec<u8>, RecvError>;
+    let receives: [Receive; 3] = [
         |queue| queue.try_recv().map(|message| message.to_vec()),
         |queue| queue.recv().map(|message| message.to_vec()),
         |queue| {

@@ -32,5 +32,8 @@ planted bytes.publish_before_payload bytes
 planted spsc.release_before_read spsc
 planted gate.patrol pipe
 planted bell.put_failed bell
+planted mpmc.skip queue
+planted pool.free_slot_first blobs
+planted pool.retake_exactly tasks
 "$shipping" $((seconds / 4 + 1)) "$@"
 "$instrumented" $((seconds - seconds / 4)) "$@"

@@ -8,7 +8,7 @@ use super::queues::{
 };
 use super::{Part, RECEIVER, SENDER, Scenario};
 use crate::actor::{Actor, Fault};
-use crate::board::Call;
+use crate::board::{Call, Phase};
 use crate::message::Sizes;
 use crate::plan::Plan;
 use ringway::queue::{JoinError, Task};
@@ -28,7 +28,13 @@ fn capacity(plan: &Plan) -> usize {
 }
 
 fn max_held(plan: &Plan) -> usize {
-    plan.pick("held", &[1, 4, 16])
+    if is_a_chain(plan) { 6 } else { plan.pick("held", &[1, 4, 16]) }
+}
+
+/// Whether nobody is done with a task before he has sent another. So there is no instant at which all are done, from the
+/// first one on, and none at which somebody may have joined.
+fn is_a_chain(plan: &Plan) -> bool {
+    plan.once_in(2, "chain")
 }
 
 fn sizes(plan: &Plan) -> Sizes {
@@ -178,6 +184,10 @@ fn send_one(actor: &mut Actor, jobs: &Jobs, may_block: bool) -> Result<Outcome, 
 }
 
 fn send_some(actor: &mut Actor, jobs: &Jobs) -> Result<Outcome, Fault> {
+    if is_a_chain(&actor.plan) {
+        // A few are enough.
+        return if jobs.unfinished() > 2 { Ok(Outcome::Not) } else { send_one(actor, jobs, false) };
+    }
     for _ in 0..actor.random.between(1, 30) {
         match send_one(actor, jobs, true)? {
             Outcome::Went => {}
@@ -195,40 +205,57 @@ fn send_some(actor: &mut Actor, jobs: &Jobs) -> Result<Outcome, Fault> {
 type InHand<'q> = Vec<(u64, Task<'q, [u8]>)>;
 
 fn work_some<'q>(actor: &mut Actor, jobs: &'q Jobs, held: &mut InHand<'q>) -> Result<Outcome, Fault> {
+    // The fewer, the more looks like nothing to who joins.
+    let most = if is_a_chain(&actor.plan) { 0 } else { 4 };
     while held.len() > 3 || !held.is_empty() && actor.random.one_in(3) {
         let at = actor.random.below(held.len() as u64) as usize;
-        let (id, task) = held.swap_remove(at);
-        leave(actor, jobs, id, task)?;
+        let task = held.swap_remove(at);
+        leave(actor, jobs, task, held)?;
     }
     for _ in 0..actor.random.between(1, 20) {
         let patience = if held.is_empty() { any_patience(actor) } else { actor.any_timeout() };
         let (task, outcome) = receive(actor, jobs, patience)?;
-        let Some((id, task)) = task else {
+        let Some(task) = task else {
             // Perhaps the others wait for what we hold.
-            for (id, task) in held.drain(..) {
-                leave(actor, jobs, id, task)?;
+            while let Some(task) = held.pop() {
+                leave(actor, jobs, task, held)?;
             }
             return Ok(outcome);
         };
-        if held.len() < 4 && actor.random.one_in(3) {
-            held.push((id, task));
+        if held.len() < most && actor.random.one_in(3) {
+            held.push(task);
         } else {
-            leave(actor, jobs, id, task)?;
+            leave(actor, jobs, task, held)?;
         }
     }
     Ok(Outcome::Went)
 }
 
 /// Works on a task, perhaps for a while, perhaps sending another one, and ends it or gives it back.
-fn leave<'q>(actor: &mut Actor, jobs: &'q Jobs, id: u64, task: Task<'q, [u8]>) -> Result<(), Fault> {
+fn leave<'q>(
+    actor: &mut Actor,
+    jobs: &'q Jobs,
+    (id, task): (u64, Task<'q, [u8]>),
+    held: &mut InHand<'q>,
+) -> Result<(), Fault> {
     if actor.random.one_in(30) {
         actor.idle(2000);
     }
-    if actor.may_send() && actor.random.one_in(6) {
+    if actor.may_send() && !is_a_chain(&actor.plan) && actor.random.one_in(6) {
         send_one(actor, jobs, false)?;
     }
     actor.still_whole(id, &task)?;
     let task = if actor.random.one_in(4) { task.detach() } else { task };
+    if is_a_chain(&actor.plan) && actor.board.phase() == Phase::Run {
+        while send_one(actor, jobs, false)? != Outcome::Went && actor.board.phase() == Phase::Run {
+            if task.deliveries() < 20 {
+                actor.call(Call::Other, || drop(task));
+                return Ok(());
+            }
+            // To make room.
+            held.extend(receive(actor, jobs, Duration::ZERO)?.0);
+        }
+    }
     // Not what came back often: after 63 times nobody could tell.
     if actor.random.one_in(5) && task.deliveries() < 20 {
         actor.call(Call::Other, || drop(task));
@@ -262,7 +289,9 @@ fn keep_joining(actor: &mut Actor, jobs: &Jobs) -> Result<(), Fault> {
     while actor.may_send() {
         let timeout = actor.any_timeout();
         join(actor, jobs, timeout)?;
-        actor.idle(2000);
+        if !is_a_chain(&actor.plan) {
+            actor.idle(2000);
+        }
     }
     Ok(())
 }
@@ -273,6 +302,9 @@ fn join(actor: &mut Actor, jobs: &Jobs, timeout: Duration) -> Result<bool, Fault
     let late = |result: &Result<_, _>| matches!(result, Err(JoinError::Timeout));
     let result = actor.timed(Call::Other, timeout, late, |deadline| jobs.join_deadline(deadline))?;
     match result {
+        Ok(()) if is_a_chain(&actor.plan) && !before.is_empty() && actor.board.phase() == Phase::Run => {
+            Err("joined, although there was always something to be done".to_owned())
+        }
         Ok(()) => actor.must_be_finished(&before).map(|()| true),
         Err(JoinError::Timeout) => Ok(false),
         Err(error) => Err(fault("join", error)),

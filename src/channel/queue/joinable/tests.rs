@@ -52,6 +52,23 @@ fn a_dropped_task_comes_back_first_with_its_number() {
 }
 
 #[test]
+fn a_panic_gives_the_task_back() {
+    let jobs = JoinableQueue::<[u8]>::anonymous(1).unwrap();
+    jobs.send(b"hard").unwrap();
+    for deliveries in 0..3 {
+        let panic = std::panic::catch_unwind(|| {
+            let task = jobs.try_recv().unwrap();
+            assert_eq!(task.deliveries(), deliveries);
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(panic.unwrap_err().is::<()>());
+        assert!(matches!(jobs.join_timeout(SOON), Err(JoinError::Timeout)));
+    }
+    jobs.recv().unwrap().done().unwrap();
+    jobs.join().unwrap();
+}
+
+#[test]
 fn a_worker_sends_into_its_own_queue_of_one_place() {
     let jobs = JoinableQueue::<u64>::anonymous(1).unwrap();
     jobs.send(10).unwrap();

@@ -95,6 +95,9 @@ impl Stage {
     }
 }
 
+/// After so many repetitions of one instruction the rest are not looked at singly.
+const FEW: usize = 64;
+
 /// Steps from marker to marker, and looks what others can see of it.
 fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
     let mut positions = Vec::with_capacity(CHUNK);
@@ -130,6 +133,14 @@ fn record(victim: &Victim, mut when_asleep: WhenAsleep<'_>) -> Position {
         is_news = enters_kernel || looks && shared.has_changed(victim.pid());
         if enters_kernel {
             shared.look_anew(victim.pid());
+        }
+        // The rest of a long copy in one go: as many positions as it would be steps.
+        if repeats == FEW
+            && let Some(rest) = victim.finish_repeating()
+        {
+            (0..rest).for_each(|_| say(Position { address, asleep: false }, false, false));
+            is_news = shared.has_changed(victim.pid());
+            repeats = 0;
         }
         steps += 1;
         assert!(steps < LONGEST, "the operation does not end");

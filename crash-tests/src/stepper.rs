@@ -27,6 +27,7 @@ pub(crate) fn end_address() -> u64 {
 
 const BREAKPOINT: u8 = 0xcc;
 const SYSCALL: u16 = 0x050f;
+const REPEAT: u8 = 0xf3;
 
 /// A child that is stopped, unless it says otherwise.
 #[derive(Debug)]
@@ -73,7 +74,10 @@ impl Victim {
 
     /// The instruction it would execute next.
     pub(crate) fn address(&self) -> u64 {
-        let at = offset_of!(libc::user_regs_struct, rip);
+        self.register(offset_of!(libc::user_regs_struct, rip))
+    }
+
+    fn register(&self, at: usize) -> u64 {
         // SAFETY: asks for a register of a stopped child.
         unsafe { libc::ptrace(libc::PTRACE_PEEKUSER, self.pid, at, 0) as u64 }
     }
@@ -93,6 +97,19 @@ impl Victim {
         let at = self.address() as *const u16;
         // SAFETY: the victim is about to execute what is there, so it is mapped there, and here as well.
         unsafe { at.read_unaligned() == SYSCALL }
+    }
+
+    /// Lets an instruction that repeats itself come to its end; how many steps that saved. `None` if it is none of those
+    /// that copy or fill.
+    pub(crate) fn finish_repeating(&self) -> Option<u64> {
+        let at = self.address();
+        let code = self.peek(at).to_le_bytes();
+        let (operation, len) = if code[1] == 0x48 { (code[2], 3) } else { (code[1], 2) };
+        if code[0] != REPEAT || !matches!(operation, 0xa4 | 0xa5 | 0xaa | 0xab) {
+            return None;
+        }
+        let rest = self.register(offset_of!(libc::user_regs_struct, rcx));
+        self.run_to(at + len, 1, &mut None).then_some(rest)
     }
 
     /// Executes one instruction.

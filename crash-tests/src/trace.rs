@@ -119,12 +119,17 @@ impl Trace {
     /// something else than at the one before, and of the rest one in so many,
     /// but none in the middle of a copy in private memory.
     pub(crate) fn choose(&self, at_every_one: bool) -> Vec<usize> {
-        let all = at_every_one || self.last() < SHORT;
+        let all = at_every_one || !self.is_long();
         let chosen = |&number: &usize| {
             let sampled = number.is_multiple_of(ONE_IN) && !self.is_repeated(number);
             all || self.news[number] || sampled || number == self.last()
         };
         (0..=self.last()).filter(chosen).collect()
+    }
+
+    /// Whether there are so many instructions that not all are killed at.
+    pub(crate) fn is_long(&self) -> bool {
+        self.last() >= SHORT
     }
 
     /// Whether one instruction stands there and at the position before, because it repeats itself.

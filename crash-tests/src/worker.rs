@@ -51,6 +51,8 @@ const TRIES: usize = 4;
 const MORE_TRIES: usize = 30;
 /// Recordings made until two in a row are alike.
 const RECORDINGS: usize = 20;
+/// Recordings of a long operation at most, for the same reason.
+const RECORDINGS_OF_LONG_ONES: usize = 4;
 
 /// Functions that are told of a long operation.
 const MOST_PLACES: usize = 15;
@@ -217,7 +219,7 @@ impl<'a> Worker<'a> {
     fn record(&self) -> Result<Trace, String> {
         let unfit = Symbols::kernel_code();
         let mut best: Option<Trace> = None;
-        for _ in 0..RECORDINGS {
+        for number in 1..=RECORDINGS {
             let played = self.play(Purpose::Record);
             if let Some(violation) = played.violation {
                 return Err(format!("without a kill: {violation}"));
@@ -225,8 +227,10 @@ impl<'a> Worker<'a> {
             let trace = Trace::new(&played.trace, &unfit);
             let alike = best.as_ref().is_some_and(|best| best.is_alike(&trace));
             let shorter = best.as_ref().is_none_or(|best| trace.last() < best.last());
-            if !self.scenario.has_short_cut() && alike {
-                break;
+            // No two of a long one are alike for long.
+            let enough = alike || trace.is_long() && number >= RECORDINGS_OF_LONG_ONES;
+            if !self.scenario.has_short_cut() && enough {
+                return Ok(trace);
             }
             if shorter || !self.scenario.has_short_cut() {
                 best = Some(trace);

@@ -248,7 +248,20 @@ impl Segment {
         }
     }
 
+    /// The message in a slot is so long, say its tag, its entry, and the books of all extents.
+    fn inflate(&self, slot: u8, len: u64) {
+        let tag = self.slot(slot) + 8;
+        self.raw.set(tag, self.raw.word(tag) & ((1 << 30) - 1) | len << 30);
+        self.raw.set(self.referred(slot) + 16, len);
+        (0..self.book_count as u8).for_each(|number| self.raw.set(self.book(number) + 8, len));
+    }
+
     fn write(&self, scribble: &Scribble) {
+        if let (Place::Tag(slot), What::Length(len)) = (scribble.place, scribble.what)
+            && self.entry_count > 0
+        {
+            return self.inflate(slot, len.bytes());
+        }
         let at = self.place(scribble.place);
         let old = self.raw.word(at);
         let word = match scribble.what {

@@ -38,6 +38,10 @@ pub(crate) trait Backing {
     fn believes(&self) -> bool {
         true
     }
+
+    /// Extents, or what counts towards the bound, were taken for a moment and are there again. Whoever found nothing
+    /// meanwhile should look once more.
+    fn took_back(&self) {}
 }
 
 #[cfg(not(loom))]
@@ -83,11 +87,16 @@ impl Pool {
         let needed = in_pages(len);
         for _ in 0..ROUNDS {
             let Some(chunk) = self.choose_extent(needed) else { return Err(ReserveError::Full) };
+            // What cannot be is not tried: two that wait would wake each other again and again by giving up.
+            if self.backed(chunk) < needed && !self.bounds_allow(len) {
+                return Err(ReserveError::Full);
+            }
             let Some(loan) = self.loan(chunk, me) else { continue };
             match self.grow(me, chunk, needed, backing) {
                 Ok(()) => return Ok(loan),
                 Err(error) => {
                     self.give_up(loan);
+                    backing.took_back();
                     return Err(error);
                 }
             }
@@ -210,6 +219,7 @@ impl Pool {
                 freed += bytes;
             }
             self.give_up(loan);
+            backing.took_back();
             if enough() {
                 break;
             }

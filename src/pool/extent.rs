@@ -134,7 +134,11 @@ impl Pool {
         if needed <= backed {
             return Ok(());
         }
-        // What a dead one reserved in part is counted already.
+        let certain = self.backed(chunk);
+        // What a dead one reserved in part is counted already. More of that than we need would only count.
+        if extent.bytes.load(Ordering::Relaxed).min(stretch) > needed.max(certain) {
+            self.shed(chunk, certain, backing);
+        }
         let before = extent.bytes.load(Ordering::Relaxed).min(stretch);
         extent.bytes.store(needed.max(before), Ordering::Relaxed);
         if !self.is_within_bounds() {

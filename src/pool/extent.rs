@@ -38,6 +38,10 @@ pub(crate) trait Backing {
     fn believes(&self) -> bool {
         true
     }
+
+    /// Extents, or what counts towards the bound, were taken for a moment and are there again. Whoever found nothing
+    /// meanwhile should look once more.
+    fn took_back(&self) {}
 }
 
 #[cfg(not(loom))]
@@ -83,11 +87,16 @@ impl Pool {
         let needed = in_pages(len);
         for _ in 0..ROUNDS {
             let Some(chunk) = self.choose_extent(needed) else { return Err(ReserveError::Full) };
+            // What cannot be is not tried: two that wait would wake each other again and again by giving up.
+            if self.backed(chunk) < needed && !self.bounds_allow(len) {
+                return Err(ReserveError::Full);
+            }
             let Some(loan) = self.loan(chunk, me) else { continue };
             match self.grow(me, chunk, needed, backing) {
                 Ok(()) => return Ok(loan),
                 Err(error) => {
                     self.give_up(loan);
+                    backing.took_back();
                     return Err(error);
                 }
             }
@@ -125,7 +134,11 @@ impl Pool {
         if needed <= backed {
             return Ok(());
         }
-        // What a dead one reserved in part is counted already.
+        let certain = self.backed(chunk);
+        // What a dead one reserved in part is counted already. More of that than we need would only count.
+        if extent.bytes.load(Ordering::Relaxed).min(stretch) > needed.max(certain) {
+            self.shed(chunk, certain, backing);
+        }
         let before = extent.bytes.load(Ordering::Relaxed).min(stretch);
         extent.bytes.store(needed.max(before), Ordering::Relaxed);
         if !self.is_within_bounds() {
@@ -210,6 +223,7 @@ impl Pool {
                 freed += bytes;
             }
             self.give_up(loan);
+            backing.took_back();
             if enough() {
                 break;
             }

@@ -186,7 +186,7 @@ impl Pool {
         let max = self.layout().max_len();
         if class == self.layout().chunk_classes()
             && backing.believes()
-            && let Some(loan) = self.recall_extent(me, len, finder)
+            && let Some(loan) = self.recall_extent(me, len, finder, backing)
         {
             return Some(loan);
         }
@@ -202,7 +202,13 @@ impl Pool {
     }
 
     /// The extent that was used longest ago, if it suits.
-    fn recall_extent(&self, me: u16, len: u64, finder: &Finder) -> Option<Loan> {
+    fn recall_extent(
+        &self,
+        me: u16,
+        len: u64,
+        finder: &Finder,
+        backing: &impl super::Backing,
+    ) -> Option<Loan> {
         let class = self.layout().chunk_classes();
         let lane = finder.lanes.get(usize::from(class))?;
         let guess = lane.guess();
@@ -214,6 +220,7 @@ impl Pool {
         // The look was a guess. Now that it is ours, it is certain.
         if !self.suits(extent, len) {
             self.give_up(loan);
+            backing.took_back();
             return None;
         }
         self.step(class, lane, guess);

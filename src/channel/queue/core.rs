@@ -102,6 +102,12 @@ impl Core {
         self.segment.is_dead(index) || self.segment.is_inherited(index)
     }
 
+    /// Senders sleep until they are woken: so a lost wake-up stays lost, and a test sees it.
+    #[cfg(test)]
+    pub(super) fn sleep_unsliced(&self) {
+        self.sending.keep(Waiter::unsliced(Wait::Park));
+    }
+
     /// Sends by `attempt`, once.
     ///
     /// # Errors

@@ -113,7 +113,8 @@ impl<M: ?Sized> Queue<M> {
     /// assert!(queue.len() > before);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    /// but the only receiver of a queue may rely on what it saw there:
+    /// Nor can as many be received at once: one that another process is still sending may come before them. But while
+    /// nobody else sends or receives, it is exact (up to places that killed senders left between more than 64 messages):
     /// ```
     /// # let queue = ringway::Queue::<u8>::anonymous(4)?;
     /// # queue.send(1)?;
@@ -138,12 +139,13 @@ impl<M: ?Sized> Queue<M> {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    /// but a closed queue that was empty stays so:
+    /// (also after it was closed: a message whose sending had begun still comes, and one whose receiver dies comes back)
+    /// but the only receiver of a queue may rely on having seen something:
     /// ```
     /// # let queue = ringway::Queue::<u8>::anonymous(4)?;
-    /// queue.close();
-    /// if queue.is_empty() {
-    ///     assert!(queue.recv().is_err()); // for ever
+    /// # queue.send(1)?;
+    /// if !queue.is_empty() {
+    ///     queue.try_recv()?; // cannot be empty
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -151,7 +153,8 @@ impl<M: ?Sized> Queue<M> {
         !self.core.holds_any()
     }
 
-    /// Whether the queue was full a moment ago: a [`try_send`](Queue::try_send) would have found no space.
+    /// Whether the queue was full a moment ago: a [`try_send`](Queue::try_send) would have found no place. (A message of more
+    /// than 48 bytes needs memory besides, which receivers may hold on to.)
     ///
     /// Another process may receive at once:
     /// ```

@@ -230,4 +230,30 @@ mod tests {
         }
         assert!(matches!(queue.try_recv(), Err(RecvError::Empty)));
     }
+
+    #[test]
+    fn a_task_whose_decoding_panics_goes_back() {
+        #[derive(Debug)]
+        struct Trap;
+        impl Serialize for Trap {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u8(7)
+            }
+        }
+        impl<'de> ::serde::Deserialize<'de> for Trap {
+            fn deserialize<D: ::serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                panic!("as a test wants it")
+            }
+        }
+        let jobs = JoinableQueue::<Serde<Trap>>::anonymous(4).unwrap();
+        jobs.send(&Trap).unwrap();
+        for round in 1..4 {
+            let panicked =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(jobs.try_recv().unwrap())));
+            assert!(panicked.is_err());
+            assert_eq!((jobs.len(), jobs.unfinished()), (1, 1), "round {round}");
+        }
+        let jobs = jobs.with_drop_after(3).unwrap();
+        assert_eq!(jobs.len(), 1);
+    }
 }

@@ -5,7 +5,7 @@ use super::layout::INLINE;
 use super::policy::AT_ONCE;
 use crate::channel::{RecvError, SendError};
 use crate::error::{Corrupt, Kind};
-use crate::pool::{Chunk, Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
+use crate::pool::{Backing, Chunk, Finder, Kept, Loan, Pool, ReserveError, Tag, Task};
 use crate::ring::copy;
 use crate::ring::mpmc::{Claim, PopError, PushError};
 use crate::segment::Segment;
@@ -67,6 +67,27 @@ impl Store {
     #[inline(always)]
     pub(super) fn is_small(&self, len: usize) -> bool {
         len <= INLINE && !self.holds_tasks
+    }
+}
+
+/// Where extents get their file space, and whom to tell when some of it was taken in vain.
+struct Space<'a>(&'a Core);
+
+impl Backing for Space<'_> {
+    fn reserve(&self, at: u64, len: u64) -> std::io::Result<()> {
+        self.0.segment.reserve_tail(at, len)
+    }
+
+    fn punch(&self, at: u64, len: u64) -> std::io::Result<()> {
+        self.0.segment.punch_tail(at, len)
+    }
+
+    fn believes(&self) -> bool {
+        self.0.segment.is_trusted()
+    }
+
+    fn took_back(&self) {
+        self.0.made_room();
     }
 }
 
@@ -145,7 +166,7 @@ impl Core {
     ) -> Option<Loan> {
         let store = self.store();
         if let Ok(me) = self.me()
-            && let Ok(loan) = store.pool.reserve(me, len, &store.finder, &*self.segment)
+            && let Ok(loan) = store.pool.reserve(me, len, &store.finder, &Space(self))
         {
             return Some(loan);
         }
@@ -158,7 +179,7 @@ impl Core {
         let attempt = || {
             let reserved = match self.me() {
                 Err(error) => return Some(Err(SendError::Attach(error))),
-                Ok(me) => store.pool.reserve(me, len, &store.finder, &*self.segment),
+                Ok(me) => store.pool.reserve(me, len, &store.finder, &Space(self)),
             };
             match reserved {
                 Ok(loan) => Some(Ok(loan)),
@@ -422,6 +443,6 @@ impl Core {
 
     /// Gives the space of unused extents back.
     pub(super) fn trim(&self) -> u64 {
-        self.me().map_or(0, |me| self.store().pool.trim(me, &*self.segment))
+        self.me().map_or(0, |me| self.store().pool.trim(me, &Space(self)))
     }
 }

@@ -88,6 +88,22 @@ fn deaths_in_between_leave_the_books_on_the_safe_side() {
     assert_eq!(heap.pool.extent_bytes(), 0);
 }
 
+/// What one that was killed while it reserved left counted must not keep others from what there is.
+#[test]
+fn what_a_dead_one_left_counted_is_given_to_who_needs_it() {
+    let heap = Heap::of(LARGE);
+    let dead = heap.reserve(9, MIB).unwrap();
+    heap.pool.extent(dead.chunk().index()).backed.store(0, RELAXED);
+    heap.pool.sweep(5, &heap.slots(), |who| who == 9);
+    let small = heap.reserve(1, MIB / 4).unwrap();
+    assert_eq!(small.chunk(), dead.chunk(), "all have nothing that is certain, this is the first");
+    assert_eq!(heap.pool.extent_bytes(), MIB / 4, "the rest is not kept from others");
+    assert!(heap.pool.has_room(MIB / 2));
+    let other = heap.reserve(1, MIB / 2).unwrap();
+    [small, other].into_iter().for_each(|loan| heap.pool.give_up(loan));
+    heap.all_free();
+}
+
 #[test]
 fn a_message_longer_than_what_is_reserved_for_it_is_corrupt() {
     let heap = Heap::of(LARGE);

@@ -211,7 +211,10 @@ impl Slots {
             match (laps_ahead(seen.lap(), at.lap), seen.state()) {
                 (0, State::Free) => return Ok(()),
                 (0, _) => at = at.next(self.geometry.capacity()),
-                (1.., State::Free) => at = Position::new(seen.lap(), at.index),
+                // As in `claim_after_all`: those before it may still be in use.
+                (1.., State::Free) => {
+                    at = Position::new(seen.lap().wrapping_sub(1), at.index).next(self.geometry.capacity())
+                }
                 (1.., _) => at = Position::new(seen.lap(), at.index).next(self.geometry.capacity()),
                 _ => return Err(PushError::Full(Blocker { index: at.index, word: seen })),
             }

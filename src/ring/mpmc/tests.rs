@@ -435,3 +435,24 @@ fn places_without_a_message_do_not_count() {
     pop(ring).unwrap();
     assert_eq!(ring.slots().len(), 0);
 }
+
+/// A sender that was stopped before it moved the hint leaves it laps behind when it goes on.
+#[test]
+fn a_look_for_space_by_an_old_hint_finds_what_a_claim_would() {
+    for lap in [1, 2, 5] {
+        let heap = Heap::starting_at(0, 3);
+        let ring = heap.ring();
+        // The receiver of slot 0 is slow, those of the others are not.
+        heap.set(0, Word::free(lap - 1).writing(1).ready(0).reading(2));
+        heap.set(1, Word::free(lap));
+        heap.set(2, Word::free(lap));
+        for hint in
+            [Position::new(0, 0), Position::new(0, 1), Position::new(lap - 1, 2), Position::new(lap, 0)]
+        {
+            heap.hint(hint.pack(), Position::new(lap, 0).pack());
+            let looked = ring.slots().look_for_space();
+            assert!(matches!(looked, Err(PushError::Full(_))), "{lap} {hint:?}: {looked:?}");
+            assert!(matches!(push(ring, 0), Err(PushError::Full(_))));
+        }
+    }
+}

@@ -270,9 +270,10 @@ impl<M: Payload + ?Sized> JoinableQueue<M> {
         !self.core.holds_any()
     }
 
-    /// Whether the queue was full a moment ago; as [`Queue::is_full`](Queue::is_full).
+    /// Whether the queue was full a moment ago: a [`try_send`](Self::try_send) would have found no place, or, as more tasks
+    /// are held than it was made for, no memory even for the smallest message.
     pub fn is_full(&self) -> bool {
-        self.core.slots.look_for_space().is_err()
+        self.core.slots.look_for_space().is_err() || !self.core.has_room(0)
     }
 
     /// Closes the queue for all: nobody can send any more. Tasks go on being received until none waits. Returns whether it

@@ -34,6 +34,21 @@ enum Holder<'q> {
     Owned(Arc<Core>),
 }
 
+/// A task whose message was not copied yet: it goes back if that panics.
+struct Unread<'q> {
+    core: &'q Core,
+    task: Option<pool::Task>,
+}
+
+impl Drop for Unread<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.core.give_back(task);
+        }
+    }
+}
+
 impl<'q, M: Payload + ?Sized> Task<'q, M> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
@@ -41,7 +56,11 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
         let mut given_up = 0;
         loop {
             let task = core.recv_when(deadline, |me| core.pop_task(me))?;
-            let copy = match M::copy_of(core, &task) {
+            // Decoding is the user's code, and may panic.
+            let mut unread = Unread { core, task: Some(task) };
+            let copied = unread.task.as_ref().map(|task| M::copy_of(core, task));
+            let (Some(task), Some(copied)) = (unread.task.take(), copied) else { continue };
+            let copy = match copied {
                 Ok(copy) => copy,
                 Err(error) => {
                     match error {

@@ -220,3 +220,21 @@ fn another_kind_or_type_does_not_open() {
     assert!(matches!(JoinableQueue::<u8>::anonymous(usize::MAX), Err(Error::BadCapacity { .. })));
     assert!(matches!(JoinableQueue::<[u8; 0]>::anonymous(1), Err(Error::BadElement { .. })));
 }
+
+#[test]
+fn a_queue_without_memory_is_full() {
+    let jobs = JoinableQueue::<u64>::options().capacity(2).max_held(1).anonymous().unwrap();
+    let held: Vec<_> = (0..3)
+        .map(|number| {
+            assert!(!jobs.is_full());
+            jobs.send(number).unwrap();
+            jobs.recv().unwrap()
+        })
+        .collect();
+    assert!(jobs.is_empty() && jobs.is_full());
+    assert!(matches!(jobs.try_send(3), Err(SendError::Full)));
+    drop(held);
+    assert!(jobs.is_full(), "what came back has its memory still");
+    jobs.recv().unwrap().done().unwrap();
+    assert!(!jobs.is_full());
+}

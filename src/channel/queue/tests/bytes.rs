@@ -246,3 +246,32 @@ fn what_nobody_can_make_is_refused() {
     // A bound beyond what there can be is what there can be.
     assert!(Queue::<[u8]>::options().max_bytes(u64::MAX).anonymous().is_err());
 }
+
+/// Whoever finds the memory in the hands of one that only trims it is told when it is there again.
+#[test]
+fn memory_that_was_taken_for_a_moment_is_told_of() {
+    const LEN: usize = 8 << 20;
+    let bytes = Queue::<[u8]>::options().max_held(0).max_bytes(LEN as u64);
+    let queue = bytes.capacity(1).anonymous().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        queue.core.sleep_unsliced();
+        for _ in 0..50 {
+            drop(queue.reserve(LEN).unwrap());
+            let together = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    together.wait();
+                    queue.trim();
+                });
+                together.wait();
+                drop(queue.reserve(LEN).unwrap());
+            });
+            tell.send(()).unwrap();
+        }
+    });
+    for round in 0..50 {
+        let outcome = told.recv_timeout(Duration::from_secs(120));
+        assert_eq!(outcome, Ok(()), "round {round}: a sender sleeps though there is memory");
+    }
+}

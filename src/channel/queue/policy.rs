@@ -4,6 +4,7 @@ use super::core::Core;
 use super::layout::Body;
 use crate::error::Error;
 use crate::queue::Queue;
+use crate::ring::mpmc::MAX_DELIVERIES;
 use std::sync::Arc;
 
 /// After how many failed deliveries a handle gives a message up, and what it does with it then.
@@ -24,9 +25,9 @@ impl Policy {
     /// Delivers again and again.
     pub(super) const REDELIVER: Policy = Policy { limit: NEVER, letters: None };
 
-    /// Gives up after so many deliveries, at least one.
+    /// Gives up after so many deliveries: at least one, and no more than are counted.
     pub(super) fn after(deliveries: u8, letters: Option<Arc<Core>>) -> Self {
-        Policy { limit: deliveries.max(1), letters }
+        Policy { limit: deliveries.clamp(1, MAX_DELIVERIES), letters }
     }
 
     /// Whether a message has come to its end after so many deliveries; `post` puts it among the dead letters, if it can.
@@ -47,7 +48,7 @@ impl Policy {
 
 impl<M: ?Sized> Queue<M> {
     /// Another handle to the same queue, which drops a message that comes to it after `deliveries` receivers died with it,
-    /// instead of delivering it once more. (At least 1.)
+    /// instead of delivering it once more. (From 1 to 63, so far they are counted.)
     ///
     /// # Errors
     /// In a forked child, if it cannot become a participant of its own.

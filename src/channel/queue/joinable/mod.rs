@@ -142,7 +142,7 @@ impl<M: Payload + ?Sized> JoinableQueue<M> {
     }
 
     /// Another handle to the same queue, which drops a task that comes to it after `deliveries` others had it, instead of
-    /// working on it once more. (At least 1.)
+    /// working on it once more. (From 1 to 63, so far they are counted.)
     ///
     /// # Errors
     /// As [`with_wait`](Self::with_wait).

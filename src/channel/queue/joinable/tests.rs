@@ -238,3 +238,13 @@ fn a_queue_without_memory_is_full() {
     jobs.recv().unwrap().done().unwrap();
     assert!(!jobs.is_full());
 }
+
+#[test]
+fn no_task_outlives_the_counting_of_its_deliveries() {
+    for limit in [63, 64, u8::MAX] {
+        let jobs = JoinableQueue::<u64>::anonymous(2).unwrap().with_drop_after(limit).unwrap();
+        jobs.send(1).unwrap();
+        let delivered = core::iter::from_fn(|| jobs.try_recv().ok()).take(100).count();
+        assert_eq!((delivered, jobs.unfinished()), (63, 0), "{limit}");
+    }
+}

@@ -132,6 +132,15 @@ pub enum Error {
         /// The largest one possible.
         max: u64,
     },
+    /// An option of a queue with a number that cannot be.
+    BadOption {
+        /// Which option.
+        option: &'static str,
+        /// The number asked for.
+        asked: u64,
+        /// The largest one possible.
+        max: u64,
+    },
     /// A participant table of no entries, or of more than there can be.
     BadParticipants {
         /// The number asked for.
@@ -241,6 +250,9 @@ impl fmt::Display for Error {
             }
             Error::BadCapacity { asked, min, max } => {
                 write!(f, "a capacity of {asked} is not possible (from {min} to {max})")
+            }
+            Error::BadOption { option, asked, max } => {
+                write!(f, "{option} cannot be {asked}, at most {max}")
             }
             Error::BadParticipants { asked, max } => {
                 write!(f, "a segment cannot have places for {asked} processes (from 1 to {max})")

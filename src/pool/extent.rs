@@ -93,7 +93,10 @@ impl Pool {
             }
             let Some(loan) = self.loan(chunk, me) else { continue };
             match self.grow(me, chunk, needed, backing) {
-                Ok(()) => return Ok(loan),
+                Ok(()) => {
+                    self.slim(chunk, needed, backing);
+                    return Ok(loan);
+                }
                 Err(error) => {
                     self.give_up(loan);
                     backing.took_back();
@@ -167,6 +170,19 @@ impl Pool {
                 })
             }
         }
+    }
+
+    /// Gives back what an extent of ours has far beyond its message, if the bound may be needed for others: all of it counts
+    /// as long as the message is held.
+    pub(super) fn slim(&self, chunk: Chunk, needed: u64, backing: &impl Backing) {
+        if self.backed(chunk) / 2 > needed && self.extent_bytes() > self.layout().max_bytes() / 2 {
+            self.shed(chunk, needed, backing);
+        }
+    }
+
+    /// What has to be reserved for a message of `len` bytes.
+    pub(super) fn pages_for(len: u64) -> u64 {
+        in_pages(len)
     }
 
     /// Whether all extents together take no more than they may. To be asked after one's own `bytes` were raised.

@@ -223,6 +223,7 @@ impl Pool {
             backing.took_back();
             return None;
         }
+        self.slim(extent, Pool::pages_for(len), backing);
         self.step(class, lane, guess);
         Some(loan)
     }

@@ -28,6 +28,9 @@ impl std::error::Error for Unsent {
     }
 }
 
+/// For so many bytes of messages room is made at once.
+const ROOM: usize = 64 << 10;
+
 impl<T: Pod> Queue<T> {
     /// Sends all of `values`, waiting for space as long as it takes. Each is a message of its own: others may send in
     /// between, and a process killed in the middle has sent the first ones.
@@ -85,16 +88,32 @@ impl<T: Pod> Queue<T> {
             return Ok(0);
         }
         let most = most.min(self.capacity());
-        // Room first: a message taken out must not be lost for want of memory.
-        values.reserve(most);
-        let mut received = self.pop_some(values, most)?;
+        let mut received = self.pop_ready(values, most)?;
         if received == 0 {
+            values.reserve(1);
             // None there, or something in the way: the way of a single message tells which, and waits.
             values.push(match deadline {
                 Deadline::NOW => self.try_recv()?,
                 later => self.recv_deadline(later)?,
             });
-            received = 1 + self.pop_some(values, most - 1).unwrap_or(0);
+            received = 1 + self.pop_ready(values, most - 1).unwrap_or(0);
+        }
+        Ok(received)
+    }
+
+    /// Takes what is there, up to `most` messages, without waiting. Returns how many.
+    fn pop_ready(&self, values: &mut Vec<T>, most: usize) -> Result<usize, RecvError> {
+        // Room first, for some at a time: a message taken out must not be lost for want of memory.
+        let at_once = (ROOM / size_of::<T>()).max(1);
+        let mut received = 0;
+        while received < most {
+            let room = at_once.min(most - received);
+            values.reserve(room);
+            let taken = self.pop_some(values, room)?;
+            received += taken;
+            if taken < room {
+                break;
+            }
         }
         Ok(received)
     }

@@ -156,17 +156,17 @@ impl Queue<[u8]> {
         most: usize,
         deadline: Deadline,
     ) -> Result<usize, RecvError> {
-        let most = most.min(self.capacity());
         if most == 0 {
             return Ok(0);
         }
+        let most = most.min(self.capacity());
         // Room first: a message taken out must not be lost for want of memory.
-        messages.reserve(most);
+        messages.reserve(1);
         messages.push(Message::receive(&self.core, (deadline != Deadline::NOW).then_some(deadline))?);
         let mut received = 1;
-        while received < most
-            && let Ok(message) = self.try_recv()
-        {
+        while received < most {
+            messages.reserve(1);
+            let Ok(message) = self.try_recv() else { break };
             messages.push(message);
             received += 1;
         }

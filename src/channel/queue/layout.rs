@@ -174,6 +174,12 @@ const MAX_BYTES: u64 = 1 << 30;
 /// How many messages may be held, beside those in the queue, unless asked otherwise: one for each process there can be.
 const MAX_HELD: u64 = 254;
 
+/// The largest chunk there can be.
+const MAX_SIZE: u64 = 1 << 30;
+
+/// No file system lets files have holes much larger than these extents.
+const MAX_LARGE: u64 = 1 << 40;
+
 /// What is asked of the pool of a queue of bytes.
 pub(super) fn demand_for_bytes(settings: &Settings) -> Demand {
     let usual = settings.message_size.unwrap_or(USUAL);
@@ -199,7 +205,15 @@ fn capacity_of(settings: &Settings) -> u64 {
 /// A queue with a pool.
 pub(super) fn plan_pooled(kind: Kind, element: (u64, u64), demand: Demand) -> Result<Plan, Error> {
     let asked = demand.messages;
-    let impossible = Error::BadCapacity { asked, min: 1, max: MAX_CAPACITY.saturating_sub(demand.max_held) };
+    let limits = [
+        ("message_size", demand.usual, MAX_SIZE),
+        ("max_held", demand.max_held, MAX_CAPACITY - 1),
+        ("max_bytes", demand.max_bytes, MAX_LARGE),
+    ];
+    if let Some(&(option, asked, max)) = limits.iter().find(|(_, asked, max)| asked > max) {
+        return Err(Error::BadOption { option, asked, max });
+    }
+    let impossible = Error::BadCapacity { asked, min: 1, max: MAX_CAPACITY - demand.max_held };
     let Some(slots) = Geometry::new(asked, LINE) else { return Err(impossible) };
     let Some(pool) = Layout::of(demand) else { return Err(impossible) };
     let data_len = slots.bytes().next_multiple_of(PAGE).checked_add(pool.len()).ok_or(impossible)?;

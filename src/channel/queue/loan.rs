@@ -10,7 +10,7 @@ use core::ops::{Deref, DerefMut};
 /// Shared memory for a message, to be written in place; see [`Queue::reserve`](crate::Queue::reserve).
 ///
 /// Dropping it sends nothing and gives the memory back. One that is [forgotten](core::mem::forget) is given back when
-/// this process ends. In a process forked meanwhile it is empty, and does nothing.
+/// this process ends. In a process forked meanwhile it is empty, and cannot be committed.
 #[must_use = "reserved memory becomes a message only when it is committed"]
 pub struct Loan<'q> {
     core: &'q Core,
@@ -64,10 +64,10 @@ impl<'q> Loan<'q> {
         self.len = self.len.min(len);
     }
 
-    /// Sends it, waiting for a place in the queue as long as it takes. In a process forked meanwhile it does nothing.
+    /// Sends it, waiting for a place in the queue as long as it takes.
     ///
     /// # Errors
-    /// [`SendError::Closed`]; the memory is given back.
+    /// [`SendError::Closed`]; the memory is given back. [`SendError::Forked`] in a process forked meanwhile.
     #[inline]
     pub fn commit(mut self) -> Result<(), SendError> {
         match self.try_commit(Some(Deadline::NEVER)) {
@@ -81,7 +81,7 @@ impl<'q> Loan<'q> {
     ///
     /// # Errors
     /// [`Uncommitted`], with the loan as it was: [`SendError::Timeout`] ([`SendError::Full`] for [`Deadline::NOW`]),
-    /// [`SendError::Closed`].
+    /// [`SendError::Closed`], [`SendError::Forked`].
     pub fn commit_deadline(mut self, deadline: Deadline) -> Result<(), Uncommitted<'q>> {
         match self.try_commit((deadline != Deadline::NOW).then_some(deadline)) {
             Ok(()) => Ok(()),
@@ -92,7 +92,7 @@ impl<'q> Loan<'q> {
     #[inline(always)]
     fn try_commit(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
         if !self.is_ours() {
-            return Ok(());
+            return Err(SendError::Forked);
         }
         if let Some(loan) = &self.loan
             && !self.private.is_empty()

@@ -15,6 +15,7 @@ use super::core::Core;
 use super::layout::Body;
 use super::policy::Policy;
 use crate::error::Error;
+use crate::ring::mpmc::{Phase, PopError};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Exclusive, Ordering, spin_loop};
 use crate::sys::event::Event;
@@ -56,6 +57,9 @@ struct State {
     is_raised: bool,
     /// The handle is gone, or the queue closed: the thread ends.
     is_over: bool,
+    /// The thread wakes futures.
+    is_elsewhere: bool,
+    has_ended: bool,
     /// With the length of the message that each wants to send; 0 of receivers.
     wakers: Vec<(Waker, u64)>,
 }
@@ -171,8 +175,8 @@ impl Watch {
                 state.is_over || wanted.any(|&len| is_there(len))
             });
             let mut state = self.state();
-            // A closed queue always has something to say, so nobody needs to be told again.
-            state.is_over |= !core.is_open();
+            // Whoever asks from now on need not be told again.
+            state.is_over |= if is_sending { !core.is_open() } else { core.is_at_its_end() };
             let (now, later) = core::mem::take(&mut state.wakers)
                 .into_iter()
                 .partition::<Vec<_>, _>(|&(_, len)| state.is_over || is_there(len));
@@ -182,10 +186,16 @@ impl Watch {
                 self.raise(&mut state);
             }
             state.is_armed = state.polled.is_some() || !state.wakers.is_empty();
-            let is_over = state.is_over;
+            state.is_elsewhere = true;
             drop(state);
+            self.changed.notify_all();
             now.into_iter().for_each(|(waker, _)| waker.wake());
-            if is_over {
+            let mut state = self.state();
+            state.is_elsewhere = false;
+            if state.is_over {
+                state.has_ended = true;
+                drop(state);
+                self.changed.notify_all();
                 return;
             }
         }
@@ -217,7 +227,7 @@ impl Watch {
     fn arm(&self, mut state: MutexGuard<'_, State>) {
         if !state.is_armed {
             state.is_armed = true;
-            self.changed.notify_one();
+            self.changed.notify_all();
         }
     }
 
@@ -259,13 +269,17 @@ impl Watch {
 
     fn end(&self, wake: impl FnOnce()) {
         self.state().is_over = true;
-        self.changed.notify_one();
+        self.changed.notify_all();
         wake();
+        // Not while it wakes futures: that is foreign code, which may wait for whoever is here. Then it ends by itself.
+        let mut state = self.state();
+        while !state.has_ended && !state.is_elsewhere {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let has_ended = state.has_ended;
+        drop(state);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A future that it wakes may drop the last handle: then it ends by itself.
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
+        if let Some(thread) = thread.filter(|_| has_ended) {
             // It does not panic.
             let _ = thread.join();
         }
@@ -274,9 +288,15 @@ impl Watch {
 
 /// How a handle is watched.
 impl Core {
-    /// Whether a receiver would have something to say: a message, or the end.
+    /// Whether a receiver would have something to say, or to do: a message, the end, or a closing to be finished.
     fn has_arrivals(&self) -> bool {
-        self.holds_any() || !self.is_open()
+        self.holds_any() || self.body().header.closing.phase() == Phase::Closing || self.is_at_its_end()
+    }
+
+    /// Whether the queue is closed, and nobody is in the middle of a message: then there always is something to say.
+    fn is_at_its_end(&self) -> bool {
+        let is_closed = self.body().header.closing.phase() == Phase::Closed;
+        is_closed && !matches!(self.slots.look(), Err(PopError::Busy(_)))
     }
 
     /// Whether a sender of `len` bytes would: space, or the end.

@@ -75,7 +75,14 @@ impl fmt::Display for JoinError {
     }
 }
 
-impl std::error::Error for JoinError {}
+impl std::error::Error for JoinError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            JoinError::Timeout => None,
+            JoinError::Attach(error) => Some(error),
+        }
+    }
+}
 
 super::super::endpoint::endpoint!(
     [M: Payload + ?Sized],

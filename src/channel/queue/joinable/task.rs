@@ -16,8 +16,8 @@ use std::sync::Arc;
 ///
 /// [`done`](Self::done) ends it, once and for all. Dropped without that, or when this process dies, it goes back and is
 /// received by another, with [`deliveries`](Self::deliveries) one higher. One that is
-/// [forgotten](core::mem::forget) comes back when this process ends. In a process forked meanwhile it does nothing, and
-/// is empty if it was lent out in place.
+/// [forgotten](core::mem::forget) comes back when this process ends. In a process forked meanwhile it cannot be done, and is
+/// empty if it was lent out in place.
 #[must_use = "a task that is dropped goes back; call `done` when the work is done"]
 pub struct Task<'q, M: Payload + ?Sized> {
     holder: Holder<'q>,
@@ -104,17 +104,18 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
     /// seen by whoever [joins](crate::JoinableQueue::join) afterwards.
     ///
     /// # Errors
-    /// [`Corrupt`] if a peer took the task from us against the rules.
+    /// [`RecvError::Forked`] in a process forked meanwhile: the task is its parent's. [`RecvError::Corrupt`] if a peer took
+    /// it from us against the rules.
     #[inline]
-    pub fn done(mut self) -> Result<(), Corrupt> {
+    pub fn done(mut self) -> Result<(), RecvError> {
         self.end()
     }
 
     #[inline(always)]
-    fn end(&mut self) -> Result<(), Corrupt> {
+    fn end(&mut self) -> Result<(), RecvError> {
         match self.task.take() {
-            Some(task) if self.is_ours() => self.core().end_task(task),
-            _ => Ok(()),
+            Some(task) if self.is_ours() => self.core().end_task(task).map_err(RecvError::Corrupt),
+            _ => Err(RecvError::Forked),
         }
     }
 

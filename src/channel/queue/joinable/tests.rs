@@ -114,9 +114,12 @@ fn nobody_leaves_before_the_last_task_is_done() {
 fn what_a_killed_worker_held_comes_back() {
     let jobs = JoinableQueue::<u64>::anonymous(16).unwrap();
     jobs.send_many(&[1, 2, 3, 4], Deadline::NEVER).unwrap();
-    let mine = jobs.recv().unwrap();
+    let mine = std::cell::Cell::new(Some(jobs.recv().unwrap()));
     let holding = fork(|| {
-        assert!(*mine == 1, "a copy of the parent's, which does nothing");
+        // A copy of the parent's, taken out of the child's copy of the cell.
+        let parents = mine.take().unwrap();
+        assert_eq!(*parents, 1);
+        assert!(matches!(parents.done(), Err(RecvError::Forked)));
         let tasks = [jobs.recv().unwrap(), jobs.recv().unwrap()];
         jobs.send(99).unwrap();
         std::mem::forget(tasks);
@@ -136,7 +139,7 @@ fn what_a_killed_worker_held_comes_back() {
         task.done().unwrap();
     }
     assert_eq!(seen, HashSet::from([(2, 1, 1), (3, 2, 1), (4, 3, 0), (99, 4, 0)]));
-    mine.done().unwrap();
+    mine.take().unwrap().done().unwrap();
     jobs.join().unwrap();
 }
 

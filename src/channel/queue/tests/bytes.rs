@@ -178,7 +178,7 @@ fn a_forked_child_has_nothing_of_its_parents_guards() {
         let (message, loan) = (message.take().unwrap(), loan.take().unwrap());
         assert!(message.is_empty() && loan.is_empty());
         drop(message);
-        loan.commit().unwrap();
+        assert!(matches!(loan.commit(), Err(SendError::Forked)));
         assert!(matches!(queue.try_recv(), Err(RecvError::Empty)));
         queue.send(&[2; 400]).unwrap();
     })
@@ -243,8 +243,20 @@ fn what_nobody_can_make_is_refused() {
     ] {
         assert!(options.anonymous().is_err());
     }
-    // A bound beyond what there can be is what there can be.
-    assert!(Queue::<[u8]>::options().max_bytes(u64::MAX).anonymous().is_err());
+    for (options, wrong) in [
+        (Queue::<[u8]>::options().message_size(2 << 30), "message_size"),
+        (Queue::<[u8]>::options().max_held(usize::MAX), "max_held"),
+        (Queue::<[u8]>::options().max_bytes(u64::MAX), "max_bytes"),
+    ] {
+        let refused = options.anonymous().unwrap_err();
+        assert!(matches!(refused, Error::BadOption { option, .. } if option == wrong), "{refused}");
+    }
+    // Room is made for what is there.
+    let queue = Queue::<[u8; 1024]>::anonymous(1 << 16).unwrap();
+    let mut values = Vec::new();
+    queue.send([1; 1024]).unwrap();
+    assert_eq!(queue.recv_many(&mut values, usize::MAX, Deadline::NOW).unwrap(), 1);
+    assert!(values.capacity() < 1000);
 }
 
 /// Whoever finds the memory in the hands of one that only trims it is told when it is there again.

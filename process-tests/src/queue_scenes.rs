@@ -21,7 +21,7 @@ pub(super) fn forks(path: &str) -> Result<(), Failure> {
             let (message, loan) = (message.take().unwrap(), loan.take().unwrap());
             assert_eq!(message.len(), if trusted { 0 } else { 60 });
             drop(message.detach());
-            loan.commit().unwrap();
+            assert!(matches!(loan.commit(), Err(SendError::Forked)));
             assert!(matches!(queue.try_recv(), Err(RecvError::Empty)));
             queue.send(&[3; 61]).unwrap();
             let own = queue.recv().unwrap();
@@ -45,7 +45,7 @@ pub(super) fn forks(path: &str) -> Result<(), Failure> {
     let (mut first, mut second) = (Some(first), Some(second));
     fork(|| {
         // Neither ended nor given back by the child.
-        first.take().unwrap().done().unwrap();
+        assert!(matches!(first.take().unwrap().done(), Err(RecvError::Forked)));
         drop(second.take());
         assert!(matches!(jobs.try_recv(), Err(RecvError::Empty)));
         assert_eq!(jobs.unfinished(), 2);

@@ -174,6 +174,22 @@ fn commands_get_the_message_and_its_number() {
 }
 
 #[test]
+fn what_a_command_leaves_behind_need_not_read_the_rest() {
+    let place = place_with(&[]);
+    put(&place, &[], vec![0; 300_000]).succeed();
+    let left = place.0.join(".left");
+    let script = "exec 3<&0; sleep 1000 <&3 >/dev/null 2>&1 & echo $! >$0";
+    // Not even the pipes of the test are left to it.
+    let worker = get(&place, &["--count", "1", "--exec", "sh", "-c", script, left.to_str().unwrap()]);
+    worker.succeed();
+    let pid: libc::pid_t = fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+    // SAFETY: the call touches no memory. It fails if the process is gone, and it alone has that number until then.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0, "it was there all the time");
+    fs::remove_file(left).unwrap();
+    remove(&place);
+}
+
+#[test]
 fn what_a_command_does_not_manage_goes_back() {
     let place = place_with(&[]);
     put(&place, &["--lines", "--close"], *b"good\nbad\n").succeed();

@@ -7,7 +7,10 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     io::{self, Write},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::{
+        fd::AsRawFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     process::{Child, Command, Stdio},
     sync::{Condvar, Mutex, MutexGuard},
     thread,
@@ -32,6 +35,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a command that does not read is left alone before a look at whether it has ended.
+const GLANCE: Duration = Duration::from_millis(50);
 /// As long as the command takes.
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 /// What stands for the message.
@@ -310,12 +315,28 @@ impl Subject for Crew<'_> {
     }
 }
 
-/// Gives the message to the command. One that does not want all of it need not read it.
-fn feed(child: &mut Child, message: &[u8]) -> io::Result<()> {
-    match child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(message)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
+/// Gives the message to the command. One that does not want all of it need not read it; nor do we wait for what it has
+/// left behind with the pipe when it has ended.
+fn feed(child: &mut Child, mut message: &[u8]) -> io::Result<()> {
+    let Some(mut stdin) = child.stdin.take() else { return Ok(()) };
+    // Our end alone: the command sees nothing of it.
+    sys::make_nonblocking(stdin.as_raw_fd())?;
+    while !message.is_empty() {
+        match stdin.write(message) {
+            Ok(written) => message = &message[written..],
+            Err(error) => match error.kind() {
+                io::ErrorKind::BrokenPipe => return Ok(()),
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => {
+                    if !sys::poll_output(stdin.as_raw_fd(), GLANCE) && sys::has_exited(child.id())? {
+                        return Ok(());
+                    }
+                }
+                _ => return Err(error),
+            },
+        }
     }
+    Ok(())
 }
 
 fn is_about_arguments(error: &io::Error) -> bool {

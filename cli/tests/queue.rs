@@ -239,7 +239,13 @@ fn a_command_that_cannot_be_run_costs_no_message() {
         .fail("jobs: cannot run /nonexistent: No such file");
     assert_eq!(place.stat("jobs").unwrap()["held"], 2);
     place.start(&["queue", "drain", "jobs"]).succeed();
-    // What cannot be an argument is no reason to end.
+    // What cannot be an argument is no reason to end if there is a place for it.
+    put(&place, &["--block", "2"], *b"a\0b\n").succeed();
+    get(&place, &["--jobs", "2", "--exec", "sh", "-c", "exec sleep 0.01", "{}"])
+        .fail("jobs: message 2 cannot be an argument: ");
+    let seen = place.stat("jobs").unwrap();
+    assert!(seen["held"].as_u64() >= Some(1), "{seen}");
+    place.start(&["queue", "drain", "jobs"]).succeed();
     put(&place, &["--block", "2"], *b"a\0b\n").succeed();
     let ended = get(
         &place,
@@ -247,7 +253,7 @@ fn a_command_that_cannot_be_run_costs_no_message() {
     );
     let ended = ended.end();
     assert_eq!((ended.status.code(), ended.stdout().as_str()), (Some(0), "b\n"));
-    assert!(ended.stderr().contains("message 2: it cannot be an argument: "), "{}", ended.stderr());
+    assert!(ended.stderr().contains("message 4: it cannot be an argument: "), "{}", ended.stderr());
     remove(&place);
     place.start(&["queue", "create", "jobs", "--plain"]).succeed();
     put(&place, &[], *b"a").succeed();

@@ -228,7 +228,7 @@ impl Crew<'_> {
     /// Runs the command once.
     ///
     /// # Errors
-    /// What would befall every message.
+    /// What would befall every message, or this one every time.
     fn attempt(&self, task: &Task<'_, [u8]>) -> Result<Attempt, Failure> {
         let mut child = {
             let mut state = self.lock();
@@ -237,9 +237,17 @@ impl Crew<'_> {
             }
             let child = match self.command_for(task).spawn() {
                 Ok(child) => child,
-                // Too long for an argument, or with a byte in it that none can have.
+                // Too long for an argument, or with a byte in it that none can have: it never succeeds.
                 Err(error) if self.takes_arguments && is_about_arguments(&error) => {
-                    return Ok(Attempt::Failed(format!("it cannot be an argument: {error}")));
+                    if self.args.dead_letters.is_some() {
+                        return Ok(Attempt::Failed(format!("it cannot be an argument: {error}")));
+                    }
+                    return Err(Failure::Runtime(format!(
+                        "{}: message {} cannot be an argument: {error}; it goes back (let it be the input of the \
+                         command, without {{}}, or give --dead-letters)",
+                        self.args.name,
+                        task.id(),
+                    )));
                 }
                 Err(error) => {
                     let command = self.command[0].display();

@@ -49,7 +49,8 @@ Examples:
 The command: all that follows --exec is the command and its arguments, so it comes last. If {} stands in them, the
 message without its line ending takes its place and standard input is empty; else it is on standard input. The
 environment has RINGWAY_TASK_ID, the number of the message, and RINGWAY_DELIVERIES, how often it was got before. A
-command that fails again is tried again a little later. Signals that end this program go to the command first, and a
+command that fails again is tried again a little later. A message that cannot be an argument, being too long or having
+a NUL byte, ends this program and goes back, unless there are dead letters. Signals that end this program go to the command first, and a
 second one kills it. It is killed when this program is.
 
 Exit status: 0 when the queue is closed and all in it is done, when --count messages were got, or when --timeout passed

@@ -569,6 +569,22 @@ fn a_damaged_file_ends_in_a_message() {
 }
 
 #[test]
+fn a_message_that_is_lost_is_told_after_those_before_it() {
+    let place = place_with(&["--plain"]);
+    put(&place, &["--lines", "--close"], *b"first\nsecond\nthird\n").succeed();
+    let file = File::options().read(true).write(true).open(place.0.join("jobs")).unwrap();
+    let mut slots = vec![0; 1 << 20];
+    file.read_exact_at(&mut slots, 0).unwrap();
+    let second = slots.windows(7).position(|bytes| bytes == b"second\n").unwrap();
+    // The highest byte of its length, which lies before it.
+    file.write_all_at(&[0xff], second as u64 - 1).unwrap();
+    let ended = get(&place, &[]).fail("length of the message in slot");
+    assert_eq!(ended.stdout(), "first\n");
+    assert_eq!(get(&place, &[]).succeed(), b"third\n", "it was told once and is gone");
+    remove(&place);
+}
+
+#[test]
 fn put_waits_for_space_and_get_for_messages() {
     let place = place_with(&["--capacity", "2"]);
     let mut command = place.run(&["queue", "put", "jobs", "--lines", "--close"]);

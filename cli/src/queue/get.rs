@@ -169,13 +169,16 @@ impl Getter<'_> {
                 Ok(first) => batch.push(first),
                 Err(why) => return verdict(self.name, &why, self.count.messages(), args),
             }
-            self.get_more(&mut batch, left);
+            let more = self.get_more(&mut batch, left);
             // What is not written goes back: `batch` is dropped. So does what was written and not flushed.
             batch.iter().try_for_each(|message| joiner.write(message)).map_err(&fail)?;
             joiner.flush().map_err(&fail)?;
             for message in batch.drain(..) {
                 self.count.add(message.len());
                 message.done(self.name)?;
+            }
+            if let Err(error) = more {
+                return verdict(self.name, &Unreceived::Failed(error), self.count.messages(), args);
             }
             if self.interrupt.signal().is_some() {
                 return Ok(());
@@ -184,15 +187,23 @@ impl Getter<'_> {
     }
 
     /// What else is there, up to a limit.
-    fn get_more<'q>(&'q self, batch: &mut Vec<Received<'q>>, left: u64) {
+    ///
+    /// # Errors
+    /// What went wrong with the message after those. It may be gone with that, so nobody else will tell.
+    fn get_more<'q>(&'q self, batch: &mut Vec<Received<'q>>, left: u64) -> Result<(), RecvError> {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(TOGETHER);
         let mut bytes = batch.iter().map(|message| message.len()).sum::<usize>();
         while batch.len() < most && bytes < TOGETHER_BYTES {
-            // An error comes again when nothing is in hand.
-            let Ok(message) = self.handle.try_recv() else { return };
+            let message = match self.handle.try_recv() {
+                Ok(message) => message,
+                // What that means is judged when nothing is in hand.
+                Err(RecvError::Empty | RecvError::Timeout | RecvError::Closed) => break,
+                Err(error) => return Err(error),
+            };
             bytes += message.len();
             batch.push(message);
         }
+        Ok(())
     }
 }
 

@@ -171,6 +171,11 @@ pub(crate) fn poll_output(fd: RawFd, slice: Duration) -> bool {
     poll([fd], libc::POLLOUT, slice) == [true]
 }
 
+/// Whether nobody reads any more what is written to `fd`, a pipe or a socket.
+pub(crate) fn is_unread(fd: RawFd) -> bool {
+    poll([fd], 0, Duration::ZERO) == [true]
+}
+
 fn poll<const N: usize>(fds: [RawFd; N], events: libc::c_short, slice: Duration) -> [bool; N] {
     let mut polled = fds.map(|fd| libc::pollfd { fd, events, revents: 0 });
     let millis = slice.as_millis().min(i32::MAX as u128) as libc::c_int;

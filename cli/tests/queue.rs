@@ -429,6 +429,25 @@ fn an_output_that_fails_loses_nothing() {
 }
 
 #[test]
+fn who_waits_ends_with_the_reader_of_his_output() {
+    for kind in [&[][..], &["--plain"]] {
+        let place = place_with(kind);
+        let (getter, mut output) = get_unread(&place, &["--lines"]);
+        put(&place, &["--lines"], *b"1\n").succeed();
+        let mut line = [0; 2];
+        output.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"1\n");
+        // Nothing more comes, and nobody would see it.
+        drop(output);
+        let ended = getter.end();
+        assert_eq!((ended.status.signal(), ended.stderr().as_str()), (Some(libc::SIGPIPE), ""));
+        put(&place, &["--lines"], *b"2\n").succeed();
+        assert_eq!(get(&place, &["--timeout", "0"]).succeed(), b"2\n");
+        remove(&place);
+    }
+}
+
+#[test]
 fn who_waits_for_nobody_is_told() {
     let place = place_with(&["--capacity", "1"]);
     for options in [&["--lines"][..], &["--exec", "cat"]] {

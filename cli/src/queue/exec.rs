@@ -177,7 +177,7 @@ impl Crew<'_> {
                 if self.interrupt.is_set() {
                     return Ok(Some(Unreceived::Interrupted));
                 }
-                let task = match self.handle.recv(self.args.timeout, &self.interrupt) {
+                let task = match self.handle.recv(self.args.timeout, &self.interrupt, || true) {
                     Ok(Received::Task(task)) => task,
                     // Such queues were refused.
                     Ok(Received::Message(_)) => return Ok(None),

@@ -131,7 +131,7 @@ fn write_out(args: &GetArgs, handle: Handle, signals: &Signals, output: &Output<
         let monitor = Monitor::start(scope, signals, watched)?;
         let getter = Getter { name: &args.name, handle: &handle, count: &count, interrupt: &interrupt };
         let joiner = Joiner::with_buffer(&output.file, args.form(), TOGETHER_BYTES);
-        let outcome = getter.get_all(args, joiner, |error| output.failure(error));
+        let outcome = getter.get_all(args, joiner, output);
         drop(monitor);
         outcome
     });
@@ -157,16 +157,19 @@ impl Getter<'_> {
         &self,
         args: &GetArgs,
         mut joiner: Joiner<impl Write>,
-        fail: impl Fn(io::Error) -> Failure,
+        output: &Output<'_>,
     ) -> Result<(), Failure> {
+        let fail = |error| output.failure(error);
         let mut batch: Vec<Received<'_>> = Vec::with_capacity(TOGETHER);
         loop {
             let left = args.count.map_or(u64::MAX, |count| count - self.count.messages());
             if left == 0 {
                 return Ok(());
             }
-            match self.handle.recv(args.timeout, self.interrupt) {
+            match self.handle.recv(args.timeout, self.interrupt, || !output.is_unread()) {
                 Ok(first) => batch.push(first),
+                // As if there had been something to write.
+                Err(Unreceived::Unwanted) => return Err(output.failure(io::ErrorKind::BrokenPipe.into())),
                 Err(why) => return verdict(self.name, &why, self.count.messages(), args),
             }
             let more = self.get_more(&mut batch, left);
@@ -210,7 +213,7 @@ impl Getter<'_> {
 /// Whether it is well that nothing more came after so many messages.
 pub(super) fn verdict(name: &str, why: &Unreceived, got: u64, args: &GetArgs) -> Result<(), Failure> {
     let why = match why {
-        Unreceived::Interrupted => return Ok(()),
+        Unreceived::Interrupted | Unreceived::Unwanted => return Ok(()),
         Unreceived::Timeout | Unreceived::Closed if args.count.is_none_or(|count| got >= count) => {
             return Ok(());
         }

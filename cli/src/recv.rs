@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Write},
     mem,
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
     thread,
 };
@@ -112,6 +112,12 @@ impl<'a> Output<'a> {
             }
         };
         Ok(Output { file, path })
+    }
+
+    /// Whether it is standard output and whoever read it is gone: a write would fail. A pipe with a name is another
+    /// matter: the next reader may come before the next message.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.path.is_none() && sys::is_unread(self.file.as_raw_fd())
     }
 
     /// What a failed write to it means.

@@ -119,18 +119,40 @@ pub(crate) fn send_signal(pid: u32, signal: libc::c_int) {
 /// Waits until child `pid` has ended and leaves it unreaped, so that its number stays its own.
 pub(crate) fn await_exit(pid: u32) -> io::Result<()> {
     loop {
-        // SAFETY: siginfo_t is plain data of integers and pointers for which all zeroes is a value.
-        let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-        // SAFETY: the kernel fills `info`, which is a live siginfo_t.
-        let done = unsafe { libc::waitid(libc::P_PID, pid, &mut info, libc::WEXITED | libc::WNOWAIT) };
-        if done == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match look_for_exit(pid, 0) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            waited => return waited.map(drop),
         }
     }
+}
+
+/// Whether child `pid` has ended; it is left unreaped too.
+pub(crate) fn has_exited(pid: u32) -> io::Result<bool> {
+    look_for_exit(pid, libc::WNOHANG)
+}
+
+fn look_for_exit(pid: u32, flags: libc::c_int) -> io::Result<bool> {
+    // SAFETY: siginfo_t is plain data of integers and pointers for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: the kernel fills `info`, which is a live siginfo_t.
+    let done = unsafe { libc::waitid(libc::P_PID, pid, &mut info, libc::WEXITED | libc::WNOWAIT | flags) };
+    match done {
+        // Without an end to tell of the number stays zero.
+        // SAFETY: waitid fills the variant with the number, and all zeroes is a value of it too.
+        0 => Ok(unsafe { info.si_pid() } != 0),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// From here on writing to `fd` does not wait for space.
+pub(crate) fn make_nonblocking(fd: RawFd) -> io::Result<()> {
+    // SAFETY: fcntl with F_GETFL touches no memory; a bad fd is an error return.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: nor does it with F_SETFL.
+    if flags == -1 || unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Waits up to `slice` until the other side of one of the two pipes is closed; tells for each whether it is.
@@ -144,12 +166,22 @@ pub(crate) fn poll_input(fds: [RawFd; 2], slice: Duration) -> [bool; 2] {
     poll(fds, libc::POLLIN, slice)
 }
 
-fn poll(fds: [RawFd; 2], events: libc::c_short, slice: Duration) -> [bool; 2] {
+/// Waits up to `slice` until `fd` takes more, or nobody reads it any more; tells whether.
+pub(crate) fn poll_output(fd: RawFd, slice: Duration) -> bool {
+    poll([fd], libc::POLLOUT, slice) == [true]
+}
+
+/// Whether nobody reads any more what is written to `fd`, a pipe or a socket.
+pub(crate) fn is_unread(fd: RawFd) -> bool {
+    poll([fd], 0, Duration::ZERO) == [true]
+}
+
+fn poll<const N: usize>(fds: [RawFd; N], events: libc::c_short, slice: Duration) -> [bool; N] {
     let mut polled = fds.map(|fd| libc::pollfd { fd, events, revents: 0 });
     let millis = slice.as_millis().min(i32::MAX as u128) as libc::c_int;
-    // SAFETY: `polled` is a live array of exactly two entries.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), 2, millis) };
-    if ready <= 0 { [false; 2] } else { polled.map(|entry| entry.revents != 0) }
+    // SAFETY: `polled` is a live array of exactly N entries.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, millis) };
+    if ready <= 0 { [false; N] } else { polled.map(|entry| entry.revents != 0) }
 }
 
 /// The width of the terminal on standard output in columns, or `None` if it is none.

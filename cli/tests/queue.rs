@@ -174,6 +174,22 @@ fn commands_get_the_message_and_its_number() {
 }
 
 #[test]
+fn what_a_command_leaves_behind_need_not_read_the_rest() {
+    let place = place_with(&[]);
+    put(&place, &[], vec![0; 300_000]).succeed();
+    let left = place.0.join(".left");
+    let script = "exec 3<&0; sleep 1000 <&3 >/dev/null 2>&1 & echo $! >$0";
+    // Not even the pipes of the test are left to it.
+    let worker = get(&place, &["--count", "1", "--exec", "sh", "-c", script, left.to_str().unwrap()]);
+    worker.succeed();
+    let pid: libc::pid_t = fs::read_to_string(&left).unwrap().trim().parse().unwrap();
+    // SAFETY: the call touches no memory. It fails if the process is gone, and it alone has that number until then.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0, "it was there all the time");
+    fs::remove_file(left).unwrap();
+    remove(&place);
+}
+
+#[test]
 fn what_a_command_does_not_manage_goes_back() {
     let place = place_with(&[]);
     put(&place, &["--lines", "--close"], *b"good\nbad\n").succeed();
@@ -223,7 +239,13 @@ fn a_command_that_cannot_be_run_costs_no_message() {
         .fail("jobs: cannot run /nonexistent: No such file");
     assert_eq!(place.stat("jobs").unwrap()["held"], 2);
     place.start(&["queue", "drain", "jobs"]).succeed();
-    // What cannot be an argument is no reason to end.
+    // What cannot be an argument is no reason to end if there is a place for it.
+    put(&place, &["--block", "2"], *b"a\0b\n").succeed();
+    get(&place, &["--jobs", "2", "--exec", "sh", "-c", "exec sleep 0.01", "{}"])
+        .fail("jobs: message 2 cannot be an argument: ");
+    let seen = place.stat("jobs").unwrap();
+    assert!(seen["held"].as_u64() >= Some(1), "{seen}");
+    place.start(&["queue", "drain", "jobs"]).succeed();
     put(&place, &["--block", "2"], *b"a\0b\n").succeed();
     let ended = get(
         &place,
@@ -231,7 +253,7 @@ fn a_command_that_cannot_be_run_costs_no_message() {
     );
     let ended = ended.end();
     assert_eq!((ended.status.code(), ended.stdout().as_str()), (Some(0), "b\n"));
-    assert!(ended.stderr().contains("message 2: it cannot be an argument: "), "{}", ended.stderr());
+    assert!(ended.stderr().contains("message 4: it cannot be an argument: "), "{}", ended.stderr());
     remove(&place);
     place.start(&["queue", "create", "jobs", "--plain"]).succeed();
     put(&place, &[], *b"a").succeed();
@@ -407,6 +429,25 @@ fn an_output_that_fails_loses_nothing() {
 }
 
 #[test]
+fn who_waits_ends_with_the_reader_of_his_output() {
+    for kind in [&[][..], &["--plain"]] {
+        let place = place_with(kind);
+        let (getter, mut output) = get_unread(&place, &["--lines"]);
+        put(&place, &["--lines"], *b"1\n").succeed();
+        let mut line = [0; 2];
+        output.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"1\n");
+        // Nothing more comes, and nobody would see it.
+        drop(output);
+        let ended = getter.end();
+        assert_eq!((ended.status.signal(), ended.stderr().as_str()), (Some(libc::SIGPIPE), ""));
+        put(&place, &["--lines"], *b"2\n").succeed();
+        assert_eq!(get(&place, &["--timeout", "0"]).succeed(), b"2\n");
+        remove(&place);
+    }
+}
+
+#[test]
 fn who_waits_for_nobody_is_told() {
     let place = place_with(&["--capacity", "1"]);
     for options in [&["--lines"][..], &["--exec", "cat"]] {
@@ -544,6 +585,22 @@ fn a_damaged_file_ends_in_a_message() {
     file.set_len(100).unwrap();
     get(&place, &[]).fail("jobs: the file has 100 bytes of the ");
     fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_message_that_is_lost_is_told_after_those_before_it() {
+    let place = place_with(&["--plain"]);
+    put(&place, &["--lines", "--close"], *b"first\nsecond\nthird\n").succeed();
+    let file = File::options().read(true).write(true).open(place.0.join("jobs")).unwrap();
+    let mut slots = vec![0; 1 << 20];
+    file.read_exact_at(&mut slots, 0).unwrap();
+    let second = slots.windows(7).position(|bytes| bytes == b"second\n").unwrap();
+    // The highest byte of its length, which lies before it.
+    file.write_all_at(&[0xff], second as u64 - 1).unwrap();
+    let ended = get(&place, &[]).fail("length of the message in slot");
+    assert_eq!(ended.stdout(), "first\n");
+    assert_eq!(get(&place, &[]).succeed(), b"third\n", "it was told once and is gone");
+    remove(&place);
 }
 
 #[test]

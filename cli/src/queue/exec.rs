@@ -7,7 +7,10 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     io::{self, Write},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::{
+        fd::AsRawFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     process::{Child, Command, Stdio},
     sync::{Condvar, Mutex, MutexGuard},
     thread,
@@ -32,6 +35,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a command that does not read is left alone before a look at whether it has ended.
+const GLANCE: Duration = Duration::from_millis(50);
 /// As long as the command takes.
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 /// What stands for the message.
@@ -172,7 +177,7 @@ impl Crew<'_> {
                 if self.interrupt.is_set() {
                     return Ok(Some(Unreceived::Interrupted));
                 }
-                let task = match self.handle.recv(self.args.timeout, &self.interrupt) {
+                let task = match self.handle.recv(self.args.timeout, &self.interrupt, || true) {
                     Ok(Received::Task(task)) => task,
                     // Such queues were refused.
                     Ok(Received::Message(_)) => return Ok(None),
@@ -223,7 +228,7 @@ impl Crew<'_> {
     /// Runs the command once.
     ///
     /// # Errors
-    /// What would befall every message.
+    /// What would befall every message, or this one every time.
     fn attempt(&self, task: &Task<'_, [u8]>) -> Result<Attempt, Failure> {
         let mut child = {
             let mut state = self.lock();
@@ -232,9 +237,17 @@ impl Crew<'_> {
             }
             let child = match self.command_for(task).spawn() {
                 Ok(child) => child,
-                // Too long for an argument, or with a byte in it that none can have.
+                // Too long for an argument, or with a byte in it that none can have: it never succeeds.
                 Err(error) if self.takes_arguments && is_about_arguments(&error) => {
-                    return Ok(Attempt::Failed(format!("it cannot be an argument: {error}")));
+                    if self.args.dead_letters.is_some() {
+                        return Ok(Attempt::Failed(format!("it cannot be an argument: {error}")));
+                    }
+                    return Err(Failure::Runtime(format!(
+                        "{}: message {} cannot be an argument: {error}; it goes back (let it be the input of the \
+                         command, without {{}}, or give --dead-letters)",
+                        self.args.name,
+                        task.id(),
+                    )));
                 }
                 Err(error) => {
                     let command = self.command[0].display();
@@ -310,12 +323,28 @@ impl Subject for Crew<'_> {
     }
 }
 
-/// Gives the message to the command. One that does not want all of it need not read it.
-fn feed(child: &mut Child, message: &[u8]) -> io::Result<()> {
-    match child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(message)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
+/// Gives the message to the command. One that does not want all of it need not read it; nor do we wait for what it has
+/// left behind with the pipe when it has ended.
+fn feed(child: &mut Child, mut message: &[u8]) -> io::Result<()> {
+    let Some(mut stdin) = child.stdin.take() else { return Ok(()) };
+    // Our end alone: the command sees nothing of it.
+    sys::make_nonblocking(stdin.as_raw_fd())?;
+    while !message.is_empty() {
+        match stdin.write(message) {
+            Ok(written) => message = &message[written..],
+            Err(error) => match error.kind() {
+                io::ErrorKind::BrokenPipe => return Ok(()),
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => {
+                    if !sys::poll_output(stdin.as_raw_fd(), GLANCE) && sys::has_exited(child.id())? {
+                        return Ok(());
+                    }
+                }
+                _ => return Err(error),
+            },
+        }
     }
+    Ok(())
 }
 
 fn is_about_arguments(error: &io::Error) -> bool {

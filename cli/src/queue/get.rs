@@ -49,7 +49,8 @@ Examples:
 The command: all that follows --exec is the command and its arguments, so it comes last. If {} stands in them, the
 message without its line ending takes its place and standard input is empty; else it is on standard input. The
 environment has RINGWAY_TASK_ID, the number of the message, and RINGWAY_DELIVERIES, how often it was got before. A
-command that fails again is tried again a little later. Signals that end this program go to the command first, and a
+command that fails again is tried again a little later. A message that cannot be an argument, being too long or having
+a NUL byte, ends this program and goes back, unless there are dead letters. Signals that end this program go to the command first, and a
 second one kills it. It is killed when this program is.
 
 Exit status: 0 when the queue is closed and all in it is done, when --count messages were got, or when --timeout passed
@@ -130,7 +131,7 @@ fn write_out(args: &GetArgs, handle: Handle, signals: &Signals, output: &Output<
         let monitor = Monitor::start(scope, signals, watched)?;
         let getter = Getter { name: &args.name, handle: &handle, count: &count, interrupt: &interrupt };
         let joiner = Joiner::with_buffer(&output.file, args.form(), TOGETHER_BYTES);
-        let outcome = getter.get_all(args, joiner, |error| output.failure(error));
+        let outcome = getter.get_all(args, joiner, output);
         drop(monitor);
         outcome
     });
@@ -156,25 +157,31 @@ impl Getter<'_> {
         &self,
         args: &GetArgs,
         mut joiner: Joiner<impl Write>,
-        fail: impl Fn(io::Error) -> Failure,
+        output: &Output<'_>,
     ) -> Result<(), Failure> {
+        let fail = |error| output.failure(error);
         let mut batch: Vec<Received<'_>> = Vec::with_capacity(TOGETHER);
         loop {
             let left = args.count.map_or(u64::MAX, |count| count - self.count.messages());
             if left == 0 {
                 return Ok(());
             }
-            match self.handle.recv(args.timeout, self.interrupt) {
+            match self.handle.recv(args.timeout, self.interrupt, || !output.is_unread()) {
                 Ok(first) => batch.push(first),
+                // As if there had been something to write.
+                Err(Unreceived::Unwanted) => return Err(output.failure(io::ErrorKind::BrokenPipe.into())),
                 Err(why) => return verdict(self.name, &why, self.count.messages(), args),
             }
-            self.get_more(&mut batch, left);
+            let more = self.get_more(&mut batch, left);
             // What is not written goes back: `batch` is dropped. So does what was written and not flushed.
             batch.iter().try_for_each(|message| joiner.write(message)).map_err(&fail)?;
             joiner.flush().map_err(&fail)?;
             for message in batch.drain(..) {
                 self.count.add(message.len());
                 message.done(self.name)?;
+            }
+            if let Err(error) = more {
+                return verdict(self.name, &Unreceived::Failed(error), self.count.messages(), args);
             }
             if self.interrupt.signal().is_some() {
                 return Ok(());
@@ -183,22 +190,30 @@ impl Getter<'_> {
     }
 
     /// What else is there, up to a limit.
-    fn get_more<'q>(&'q self, batch: &mut Vec<Received<'q>>, left: u64) {
+    ///
+    /// # Errors
+    /// What went wrong with the message after those. It may be gone with that, so nobody else will tell.
+    fn get_more<'q>(&'q self, batch: &mut Vec<Received<'q>>, left: u64) -> Result<(), RecvError> {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(TOGETHER);
         let mut bytes = batch.iter().map(|message| message.len()).sum::<usize>();
         while batch.len() < most && bytes < TOGETHER_BYTES {
-            // An error comes again when nothing is in hand.
-            let Ok(message) = self.handle.try_recv() else { return };
+            let message = match self.handle.try_recv() {
+                Ok(message) => message,
+                // What that means is judged when nothing is in hand.
+                Err(RecvError::Empty | RecvError::Timeout | RecvError::Closed) => break,
+                Err(error) => return Err(error),
+            };
             bytes += message.len();
             batch.push(message);
         }
+        Ok(())
     }
 }
 
 /// Whether it is well that nothing more came after so many messages.
 pub(super) fn verdict(name: &str, why: &Unreceived, got: u64, args: &GetArgs) -> Result<(), Failure> {
     let why = match why {
-        Unreceived::Interrupted => return Ok(()),
+        Unreceived::Interrupted | Unreceived::Unwanted => return Ok(()),
         Unreceived::Timeout | Unreceived::Closed if args.count.is_none_or(|count| got >= count) => {
             return Ok(());
         }

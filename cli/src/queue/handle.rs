@@ -226,10 +226,12 @@ impl Handle {
     }
 
     /// Receives, waiting at most so long, also for tasks that others still work on. Whoever calls this has none himself.
+    /// Now and then `is_wanted` is asked whether to wait on.
     pub(super) fn recv(
         &self,
         patience: Option<Duration>,
         interrupt: &Interrupt,
+        is_wanted: impl Fn() -> bool,
     ) -> Result<Received<'_>, Unreceived> {
         let until = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
@@ -247,6 +249,9 @@ impl Handle {
             }
             if interrupt.is_set() {
                 return Err(Unreceived::Interrupted);
+            }
+            if !is_wanted() {
+                return Err(Unreceived::Unwanted);
             }
             if left.is_some_and(|left| left <= SLICE) {
                 return Err(Unreceived::Timeout);
@@ -277,6 +282,8 @@ pub(super) enum Unreceived {
     Interrupted,
     /// Nobody is there who could send.
     Deserted,
+    /// There is nobody to give it to.
+    Unwanted,
     Failed(RecvError),
 }
 

@@ -1,6 +1,7 @@
 //! A received message: read where it lies, or a copy.
 
 use super::core::Core;
+use super::holder::Holder;
 use super::store::Parcel;
 use crate::channel::RecvError;
 use crate::wait::Deadline;
@@ -19,20 +20,12 @@ pub struct Message<'q> {
     parcel: Parcel,
     /// What lay in a chunk, if the peers are not trusted.
     copy: Option<Vec<u8>>,
-    generation: u64,
-}
-
-enum Holder<'q> {
-    Borrowed(&'q Arc<Core>),
-    Owned(Arc<Core>),
 }
 
 impl<'q> Message<'q> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
-        let generation = core.segment.generation().current();
-        let holder = Holder::Borrowed(core);
-        let mut message = Message { holder, parcel: Parcel::EMPTY, copy: None, generation };
+        let mut message = Message { holder: Holder::new(core), parcel: Parcel::EMPTY, copy: None };
         core.recv_when(deadline, |me| core.pop_parcel(me, &mut message.parcel))?;
         if !core.store().is_trusting {
             message.copy_out()?;
@@ -42,9 +35,9 @@ impl<'q> Message<'q> {
 
     fn release(&mut self) {
         if let Some(kept) = self.parcel.chunk.take()
-            && self.is_ours()
+            && self.holder.is_ours()
         {
-            self.core().free(kept);
+            self.holder.free(kept);
         }
     }
 
@@ -52,7 +45,7 @@ impl<'q> Message<'q> {
     fn copy_out(&mut self) -> Result<(), RecvError> {
         if let Some(kept) = self.parcel.chunk.take() {
             let mut copy = Vec::new();
-            self.core().copy_and_free(kept, &mut copy)?;
+            self.holder.copy_and_free(kept, &mut copy)?;
             self.copy = Some(copy);
         }
         Ok(())
@@ -70,21 +63,9 @@ impl<'q> Message<'q> {
 
     /// The same message apart from the handle it came through, which may be dropped before it.
     pub fn detach(mut self) -> Message<'static> {
-        let holder = Holder::Owned(Arc::clone(self.core()));
+        let holder = self.holder.detach();
         let parcel = core::mem::replace(&mut self.parcel, Parcel::EMPTY);
-        Message { holder, parcel, copy: self.copy.take(), generation: self.generation }
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        match &self.holder {
-            Holder::Borrowed(core) => core,
-            Holder::Owned(core) => core,
-        }
-    }
-
-    #[inline(always)]
-    fn is_ours(&self) -> bool {
-        self.core().segment.generation().is(self.generation)
+        Message { holder, parcel, copy: self.copy.take() }
     }
 }
 
@@ -94,8 +75,8 @@ impl Deref for Message<'_> {
     #[inline]
     fn deref(&self) -> &[u8] {
         match (&self.parcel.chunk, &self.copy) {
-            (Some(kept), _) if self.is_ours() => {
-                let start = self.core().store().pool.address(kept.chunk());
+            (Some(kept), _) if self.holder.is_ours() => {
+                let start = self.holder.store().pool.address(kept.chunk());
                 // SAFETY: the length was checked against the chunk. Its bytes stay as they are until it is freed by our
                 // drop: its word names us, and the peers are trusted to keep to that.
                 unsafe { core::slice::from_raw_parts(start.as_ptr(), kept.len() as usize) }

@@ -3,6 +3,7 @@
 mod batch;
 mod bytes;
 mod core;
+mod holder;
 mod iter;
 mod joinable;
 pub(crate) mod layout;

@@ -1,6 +1,7 @@
 //! A message that is being worked on.
 
 use super::super::core::Core;
+use super::super::holder::Holder;
 use super::super::payload::Payload;
 use super::super::policy::AT_ONCE;
 use crate::channel::RecvError;
@@ -24,14 +25,8 @@ pub struct Task<'q, M: Payload + ?Sized> {
     task: Option<pool::Task>,
     /// The message, or the part of it that is not lent out in place.
     copy: M::Copy,
-    generation: u64,
     id: u64,
     deliveries: u8,
-}
-
-enum Holder<'q> {
-    Borrowed(&'q Arc<Core>),
-    Owned(Arc<Core>),
 }
 
 /// A task whose message was not copied yet: it goes back if that panics.
@@ -52,7 +47,6 @@ impl Drop for Unread<'_> {
 impl<'q, M: Payload + ?Sized> Task<'q, M> {
     #[inline(always)]
     pub(super) fn receive(core: &'q Arc<Core>, deadline: Option<Deadline>) -> Result<Self, RecvError> {
-        let generation = core.segment.generation().current();
         let mut given_up = 0;
         loop {
             let task = core.recv_when(deadline, |me| core.pop_task(me))?;
@@ -73,8 +67,7 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
             };
             let id = task.position().number(core.slots.geometry().capacity());
             let deliveries = task.deliveries();
-            let holder = Holder::Borrowed(core);
-            let mut task = Task { holder, task: Some(task), copy, generation, id, deliveries };
+            let mut task = Task { holder: Holder::new(core), task: Some(task), copy, id, deliveries };
             if !core.policy.gives_up(deliveries, core.body(), |letters| M::post(letters, &task)) {
                 return Ok(task);
             }
@@ -114,7 +107,7 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
     #[inline(always)]
     fn end(&mut self) -> Result<(), RecvError> {
         match self.task.take() {
-            Some(task) if self.is_ours() => self.core().end_task(task).map_err(RecvError::Corrupt),
+            Some(task) if self.holder.is_ours() => self.holder.end_task(task).map_err(RecvError::Corrupt),
             _ => Err(RecvError::Forked),
         }
     }
@@ -122,25 +115,12 @@ impl<'q, M: Payload + ?Sized> Task<'q, M> {
     /// The same task apart from the handle it came through, which may be dropped before it.
     pub fn detach(mut self) -> Task<'static, M> {
         Task {
-            holder: Holder::Owned(Arc::clone(self.core())),
+            holder: self.holder.detach(),
             task: self.task.take(),
             copy: M::move_copy(&mut self.copy),
-            generation: self.generation,
             id: self.id,
             deliveries: self.deliveries,
         }
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        match &self.holder {
-            Holder::Borrowed(core) => core,
-            Holder::Owned(core) => core,
-        }
-    }
-
-    #[inline(always)]
-    fn is_ours(&self) -> bool {
-        self.core().segment.generation().is(self.generation)
     }
 }
 
@@ -149,9 +129,9 @@ impl<M: Payload + ?Sized> Deref for Task<'_, M> {
 
     #[inline]
     fn deref(&self) -> &M {
-        let task = self.task.as_ref().filter(|_| self.is_ours());
+        let task = self.task.as_ref().filter(|_| self.holder.is_ours());
         // SAFETY: while this guard has the task, and in the process it belongs to, the chunk's word names us.
-        unsafe { M::view(&self.copy, self.core(), task) }
+        unsafe { M::view(&self.copy, &self.holder, task) }
     }
 }
 
@@ -159,9 +139,9 @@ impl<M: Payload + ?Sized> Drop for Task<'_, M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(task) = self.task.take()
-            && self.is_ours()
+            && self.holder.is_ours()
         {
-            self.core().give_back(task);
+            self.holder.give_back(task);
         }
     }
 }

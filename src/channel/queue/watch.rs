@@ -186,7 +186,7 @@ impl Watch {
                 self.raise(&mut state);
             }
             state.is_armed = state.polled.is_some() || !state.wakers.is_empty();
-            state.is_elsewhere = true;
+            state.is_elsewhere = !now.is_empty();
             drop(state);
             self.changed.notify_all();
             now.into_iter().for_each(|(waker, _)| waker.wake());

@@ -1,18 +1,27 @@
 #!/usr/bin/env bash
-# Every check, one script each. Installs what it needs.
+# Every check, one script each. Installs what it needs. What a script prints goes to target/ci/NAME.log, and here only
+# its last words: of one that fails more of them, at the very end, so that they are not lost among all the others'.
 set -euo pipefail
 cd "$(dirname "$0")"
 
+logs=../target/ci
+mkdir -p "$logs"
 left_out=()
 run() {
-    local began=$SECONDS code=0
+    local began=$SECONDS code=0 log=$logs/${1%.sh}.log
     echo "=== ci/$*"
-    "./$1" "${@:2}" || code=$?
+    "./$1" "${@:2}" > "$log" 2>&1 || code=$?
     case $code in
-    0) echo "=== ci/$* took $((SECONDS - began)) s" ;;
-    # What it needs is neither here nor to be had.
-    77) left_out+=("$1") ;;
+    0)
+        tail -n 3 "$log"
+        echo "=== ci/$* took $((SECONDS - began)) s"
+        ;;
+    77) # What it needs is neither here nor to be had.
+        tail -n 3 "$log" >&2
+        left_out+=("$1")
+        ;;
     *)
+        tail -n 80 "$log" | cut -c -500 >&2
         echo "=== ci/$* failed with exit code $code after $((SECONDS - began)) s" >&2
         exit 1
         ;;

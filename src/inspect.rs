@@ -37,9 +37,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 mod pipe;
+mod primitives;
 mod queue;
 
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
+use primitives::Block;
+pub use primitives::Mutex;
 pub use queue::{Chunks, InHand, Queue};
 
 /// A name in the directory for named objects.
@@ -113,6 +116,8 @@ pub enum Detail {
     Pipe(Box<Pipe>),
     /// Of a queue.
     Queue(Box<Queue>),
+    /// Of a mutex, reentrant or not.
+    Lock(Box<Mutex>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -297,7 +302,10 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => {
             Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
         }
-        Kind::Unknown(_) => Detail::None,
+        Kind::Mutex | Kind::ReentrantMutex => {
+            Detail::Lock(Box::new(primitives::look_at_lock(fd, Block::whole(geometry), table)?))
+        }
+        _ => Detail::None,
     })
 }
 

@@ -57,6 +57,7 @@ pub mod instruments;
 mod lock;
 mod options;
 mod pool;
+mod primitives;
 mod ring;
 mod segment;
 mod sync;
@@ -69,5 +70,6 @@ pub use channel::{
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
+pub use primitives::{Inherited, LockError, Mutex, MutexGuard};
 pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

@@ -91,8 +91,26 @@ impl Word {
         Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
     }
 
+    /// As a number, to be kept in a cell.
     #[inline]
-    fn owned_by(self, owner: u16) -> bool {
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Word {
+        Word(bits)
+    }
+
+    /// How many transitions there were up to this word, modulo 2⁴³.
+    #[inline]
+    pub(crate) fn acquisition(self) -> u64 {
+        self.0 / ACQUISITION
+    }
+
+    #[inline]
+    pub(crate) fn owned_by(self, owner: u16) -> bool {
         self.owner() == owner && matches!(self.state(), Some(State::Held | State::Midway))
     }
 }
@@ -147,6 +165,12 @@ impl Held {
     /// Whether what the lock protects still waits for repair.
     pub(crate) fn inconsistent(&self) -> bool {
         self.word.inconsistent()
+    }
+
+    /// The word its holder left in the lock.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        self.word
     }
 }
 
@@ -251,8 +275,22 @@ impl LockWord {
         Held::new(word, Grant::Clean)
     }
 
+    /// The holder leaves the lock as the dead do: whoever comes next is told to repair.
+    pub(crate) fn leave_behind(&self, held: Held) {
+        self.leave(held.word.next(State::Died, 0, held.word.inconsistent()));
+    }
+
+    /// Leaves the lock like that for a holder of this process that is gone, by the exact word it held the lock with.
+    /// Returns whether it was still held so.
+    pub(crate) fn bury(&self, held: Word) -> bool {
+        let seen = if mutated!("lock.bury_exactly") { self.read() } else { held };
+        if !matches!(seen.state(), Some(State::Held)) {
+            return false;
+        }
+        self.exchange(seen, seen.next(State::Died, 0, seen.inconsistent())).is_ok()
+    }
+
     /// The holder gives what the lock protects up for lost: nobody gets it again.
-    #[cfg(any(loom, test))]
     pub(crate) fn abandon(&self, held: Held) {
         self.leave(held.word.next(State::NotRecoverable, 0, held.word.inconsistent()));
     }

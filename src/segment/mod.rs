@@ -153,6 +153,27 @@ impl Segment {
         if self.generation.is(member >> 16) { Ok(member as u16) } else { Registry::get()?.rejoin(self) }
     }
 
+    /// The same with the generation it holds for: see [`is_still`](Self::is_still).
+    ///
+    /// # Errors
+    /// As [`me`](Self::me).
+    #[inline]
+    pub(crate) fn member(&self) -> Result<Member, Error> {
+        // Relaxed: as in `me`.
+        let member = self.member.load(Ordering::Relaxed);
+        if self.generation.is(member >> 16) {
+            return Ok(Member(member));
+        }
+        let index = Registry::get()?.rejoin(self)?;
+        Ok(Member(self.generation.current() << 16 | u64::from(index)))
+    }
+
+    /// Whether this is still the process that was `member`, and not a child of it.
+    #[inline]
+    pub(crate) fn is_still(&self, member: Member) -> bool {
+        self.generation.is(member.0 >> 16)
+    }
+
     /// Whether the process that holds, or held, `index` is gone. Costs two system calls.
     ///
     /// Load the word that names the owner *before* asking (with Acquire): an index is reused only after a
@@ -250,6 +271,30 @@ impl Segment {
 
     pub(crate) fn sweep(&self, index: u16) {
         (self.sweep)(self, index);
+    }
+}
+
+/// A process as a participant: claims made under its index are its own for as long as it is the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member(u64);
+
+impl Member {
+    /// The participant index; never 0.
+    #[inline]
+    pub(crate) fn index(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// As a number, to be kept in a cell.
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Member(bits)
     }
 }
 

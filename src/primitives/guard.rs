@@ -1,0 +1,155 @@
+//! What a mutex hands out: the way to its value, for as long as it is held.
+
+use super::holding::{Holding, Taken};
+use super::mutex::{Cell, Place};
+use bytemuck::Pod;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::thread::panicking;
+
+/// A [`Mutex`](crate::Mutex) that is held; dropping this gives it back.
+///
+/// It leads to the value in shared memory itself. If the handle does not [trust](crate::Options#trust) its peers, it leads
+/// to a private copy that is written back when the mutex is given back.
+///
+/// Dropped by a panic, it leaves the mutex as a dead owner does: the next one to come is told. Leaked (by
+/// [`forget`](core::mem::forget)), it keeps the mutex until the thread ends, or if its value was looked at, because
+/// then somebody may still be looking, until the process does. In a child forked meanwhile it does nothing.
+#[must_use = "the mutex is given back at once if the guard is not kept"]
+pub struct MutexGuard<'a, T: Pod> {
+    holding: &'a Arc<Holding>,
+    /// `None` once it is given back.
+    taken: Option<Taken>,
+    value: Place<T>,
+    /// Whether the thread was panicking already when it took the mutex.
+    in_panic: bool,
+}
+
+impl<'a, T: Pod> MutexGuard<'a, T> {
+    /// The guard of what was just taken.
+    #[inline]
+    pub(super) fn new(holding: &'a Arc<Holding>, taken: Taken) -> Self {
+        let value = Cell::<T>::of(holding).place(&taken);
+        MutexGuard { holding, taken: Some(taken), value, in_panic: panicking() }
+    }
+
+    pub(super) fn holding(&self) -> &'a Arc<Holding> {
+        self.holding
+    }
+
+    /// Gives the mutex back.
+    #[inline]
+    fn give_back(&mut self, how: impl FnOnce(&Holding, Taken)) {
+        let Some(taken) = self.taken.take() else { return };
+        if self.holding.is_ours(&taken) {
+            Cell::of(self.holding).write_back(&self.value, &taken);
+        }
+        how(self.holding, taken);
+    }
+
+    /// Whether references into shared memory are about to be lent out: see [`Holding::unmourn`].
+    #[inline(always)]
+    fn lend(&self) {
+        if self.value.is_shared() {
+            self.holding.unmourn();
+        }
+    }
+}
+
+impl<T: Pod> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.lend();
+        // SAFETY: the mutex is held, and honest peers leave what it protects alone; if they need not be honest, this is
+        // a private copy.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: Pod> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.lend();
+        // SAFETY: as above, and the guard is borrowed exclusively.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: Pod> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let in_new_panic = panicking() && !self.in_panic;
+        self.give_back(if in_new_panic { Holding::leave_behind } else { Holding::unlock });
+    }
+}
+
+impl<T: Pod + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: Pod + fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// A [`Mutex`](crate::Mutex) that is held, and whose last owner died with it: what it protects may be half changed.
+///
+/// [`recover`](Self::recover) makes an ordinary guard of it. Dropped without that, it gives the value up for lost: nobody
+/// gets the mutex again, and everybody who waits for it, or comes later, is told
+/// [`NotRecoverable`](crate::LockError::NotRecoverable).
+#[must_use = "dropping it gives what the mutex protects up for lost"]
+pub struct Inherited<'a, T: Pod> {
+    /// `None` once it was recovered.
+    guard: Option<MutexGuard<'a, T>>,
+}
+
+impl<'a, T: Pod> Inherited<'a, T> {
+    pub(super) fn new(holding: &'a Arc<Holding>, taken: Taken) -> Self {
+        Inherited { guard: Some(MutexGuard::new(holding, taken)) }
+    }
+
+    /// Repairs the value by `repair`, and goes on as if nothing had happened. If this process dies before `repair` has
+    /// returned, the next one to come has to do it; if `repair` panics, the value is given up for lost.
+    pub fn recover(mut self, repair: impl FnOnce(&mut T)) -> MutexGuard<'a, T> {
+        repair(&mut self);
+        let Some(mut guard) = self.guard.take() else { unreachable!("only this and `drop` take it") };
+        guard.taken = guard.taken.take().map(|taken| guard.holding.recovered(taken));
+        guard
+    }
+}
+
+impl<T: Pod> Deref for Inherited<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        let Some(guard) = &self.guard else { unreachable!("taken by value only") };
+        guard
+    }
+}
+
+impl<T: Pod> DerefMut for Inherited<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        let Some(guard) = &mut self.guard else { unreachable!("taken by value only") };
+        guard
+    }
+}
+
+impl<T: Pod> Drop for Inherited<'_, T> {
+    fn drop(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            guard.give_back(Holding::abandon);
+        }
+    }
+}
+
+impl<T: Pod + fmt::Debug> fmt::Debug for Inherited<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inherited").field(&**self).finish()
+    }
+}

@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) initial: Option<Arc<[u8]>>,
     /// Only for semaphores: how many permits there are at first.
     pub(crate) permits: Option<u32>,
+    /// Only for locks: whether holders write down when they took it.
+    pub(crate) timed: bool,
 }
 
 /// What can be made of a segment.
@@ -108,6 +110,7 @@ impl<E> Options<E> {
             max_bytes: None,
             initial: None,
             permits: None,
+            timed: false,
         };
         Options { settings, endpoint: PhantomData }
     }

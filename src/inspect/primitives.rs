@@ -6,7 +6,6 @@ use crate::lock::{self, State};
 use crate::primitives::layout::Words;
 use crate::segment::layout::Geometry;
 use crate::sync::Ordering;
-use crate::sys::clock;
 use core::mem::{MaybeUninit, size_of};
 use core::time::Duration;
 use std::os::fd::BorrowedFd;
@@ -23,7 +22,8 @@ pub struct Mutex {
     pub thread: Option<u32>,
     /// How often that thread has it: more than once only if it is reentrant.
     pub depth: u32,
-    /// For how long it has been held, to a few milliseconds; `None` if nobody has it.
+    /// For how long it has been held, to a few milliseconds; `None` if nobody has it, or its owner does not say: see
+    /// [`timed`](crate::Options::timed).
     pub held_for: Option<Duration>,
     /// How often it was taken from a dead owner since it was made.
     pub deaths: u32,
@@ -72,13 +72,12 @@ pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) 
     let words: Words = block.read(fd)?;
     let word = words.gate.word().read();
     let is_held = word.state() == Some(State::Held);
-    let since = words.since.load(Ordering::Relaxed);
     Ok(Mutex {
         state: state(word, table),
         inconsistent: word.inconsistent(),
         thread: words.owner.thread(word).filter(|_| is_held),
         depth: if is_held { words.depth.load(Ordering::Relaxed).max(1) } else { 0 },
-        held_for: is_held.then(|| Duration::from_nanos(clock::recently().saturating_sub(since))),
+        held_for: words.since.held_for(word).filter(|_| is_held).map(Duration::from_millis),
         deaths: words.deaths.load(Ordering::Relaxed),
         awaited: words.gate.waiting().is_awaited(),
         waiting: Traffic::at(words.gate.waiting()),

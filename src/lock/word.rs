@@ -91,16 +91,10 @@ impl Word {
         Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
     }
 
-    /// As a number, to be kept in a cell.
+    /// As a number, to be compared.
     #[inline]
     pub(crate) fn to_bits(self) -> u64 {
         self.0
-    }
-
-    /// The inverse.
-    #[inline]
-    pub(crate) fn from_bits(bits: u64) -> Word {
-        Word(bits)
     }
 
     /// How many transitions there were up to this word, modulo 2⁴³.
@@ -232,6 +226,18 @@ impl LockWord {
             }
         }
         Err(Refused::Held(seen))
+    }
+
+    /// Takes the lock if it is free and whole, by a single try: what is fast is short.
+    #[inline(always)]
+    pub(crate) fn try_lock_whole(&self, me: u16) -> Option<Held> {
+        let seen = self.read();
+        // Neither a state, nor an owner, nor INCONSISTENT.
+        if seen.0 & (ACQUISITION - 1) != 0 {
+            return None;
+        }
+        let next = seen.next(State::Held, me, false);
+        self.exchange(seen, next).ok().map(|()| Held { word: next, grant: Grant::Clean })
     }
 
     /// Takes the lock from a dead process. `seen` is the word that named it, read before the caller found out

@@ -1,11 +1,12 @@
 //! What a mutex hands out: the way to its value, for as long as it is held.
 
 use super::holding::{Holding, Taken};
-use super::mutex::{Cell, Place};
+use super::value;
 use bytemuck::Pod;
 use core::fmt;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use core::ptr::NonNull;
 use std::thread::panicking;
 
 /// A [`Mutex`](crate::Mutex) that is held; dropping this gives it back.
@@ -14,45 +15,62 @@ use std::thread::panicking;
 /// to a private copy that is written back when the mutex is given back.
 ///
 /// Dropped by a panic, it leaves the mutex as a dead owner does: the next one to come is told. Leaked (by
-/// [`forget`](core::mem::forget)), it keeps the mutex until the thread ends, or if its value was looked at, because
-/// then somebody may still be looking, until the process does. In a child forked meanwhile it does nothing.
+/// [`forget`](core::mem::forget)), it keeps the mutex until the thread ends or the handle is dropped; if its value was
+/// looked at in shared memory, until the handle is, because until then somebody may still be looking. In a child forked meanwhile it does nothing.
 #[must_use = "the mutex is given back at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: Pod> {
-    holding: &'a Arc<Holding>,
+    holding: &'a Holding,
     /// `None` once it is given back.
     taken: Option<Taken>,
-    value: Place<T>,
+    /// In shared memory if the handle trusts its peers, else a box of our own.
+    value: NonNull<T>,
     /// Whether the thread was panicking already when it took the mutex.
     in_panic: bool,
+    /// The mutex is held by a thread.
+    thread: PhantomData<(*const (), &'a mut T)>,
 }
+
+// SAFETY: what is shared is `&T`.
+unsafe impl<T: Pod + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<'a, T: Pod> MutexGuard<'a, T> {
     /// The guard of what was just taken.
-    #[inline]
-    pub(super) fn new(holding: &'a Arc<Holding>, taken: Taken) -> Self {
-        let value = Cell::<T>::of(holding).place(&taken);
-        MutexGuard { holding, taken: Some(taken), value, in_panic: panicking() }
+    #[inline(always)]
+    pub(super) fn new(holding: &'a Holding, taken: Taken) -> Self {
+        let mut value = value::place_of::<T>(holding);
+        if !holding.is_trusting() {
+            value = NonNull::from(Box::leak(value::copy_out::<T>(holding)));
+        }
+        MutexGuard { holding, taken: Some(taken), value, in_panic: panicking(), thread: PhantomData }
     }
 
-    pub(super) fn holding(&self) -> &'a Arc<Holding> {
-        self.holding
-    }
-
-    /// Gives the mutex back.
-    #[inline]
+    /// Gives the mutex back by `how`; what else the guard has goes with it.
+    #[inline(always)]
     fn give_back(&mut self, how: impl FnOnce(&Holding, Taken)) {
         let Some(taken) = self.taken.take() else { return };
-        if self.holding.is_ours(&taken) {
-            Cell::of(self.holding).write_back(&self.value, &taken);
+        let is_ours = self.holding.is_ours(&taken);
+        if !self.holding.is_trusting() {
+            self.end_copy(is_ours);
         }
-        how(self.holding, taken);
+        if is_ours {
+            how(self.holding, taken);
+        }
     }
 
-    /// Whether references into shared memory are about to be lent out: see [`Holding::unmourn`].
+    #[cold]
+    fn end_copy(&mut self, is_ours: bool) {
+        // SAFETY: leaked by `new`, and ended only here, once: `taken` was there.
+        let copy = unsafe { Box::from_raw(self.value.as_ptr()) };
+        if is_ours {
+            value::write_back::<T>(self.holding, &copy);
+        }
+    }
+
+    /// If references into shared memory are about to be lent out; see [`Holding::lend`].
     #[inline(always)]
     fn lend(&self) {
-        if self.value.is_shared() {
-            self.holding.unmourn();
+        if self.holding.is_trusting() {
+            self.holding.lend();
         }
     }
 }
@@ -60,17 +78,17 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
 impl<T: Pod> Deref for MutexGuard<'_, T> {
     type Target = T;
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &T {
         self.lend();
-        // SAFETY: the mutex is held, and honest peers leave what it protects alone; if they need not be honest, this is
-        // a private copy.
+        // SAFETY: the mutex is held, and honest peers leave what it protects alone; where they need not be honest, this
+        // is a box of our own.
         unsafe { self.value.as_ref() }
     }
 }
 
 impl<T: Pod> DerefMut for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         self.lend();
         // SAFETY: as above, and the guard is borrowed exclusively.
@@ -79,10 +97,13 @@ impl<T: Pod> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: Pod> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        let in_new_panic = panicking() && !self.in_panic;
-        self.give_back(if in_new_panic { Holding::leave_behind } else { Holding::unlock });
+        if panicking() && !self.in_panic {
+            self.give_back(Holding::leave_behind);
+        } else {
+            self.give_back(Holding::unlock);
+        }
     }
 }
 
@@ -110,16 +131,24 @@ pub struct Inherited<'a, T: Pod> {
 }
 
 impl<'a, T: Pod> Inherited<'a, T> {
-    pub(super) fn new(holding: &'a Arc<Holding>, taken: Taken) -> Self {
+    pub(super) fn new(holding: &'a Holding, taken: Taken) -> Self {
         Inherited { guard: Some(MutexGuard::new(holding, taken)) }
     }
 
-    /// Repairs the value by `repair`, and goes on as if nothing had happened. If this process dies before `repair` has
-    /// returned, the next one to come has to do it; if `repair` panics, the value is given up for lost.
+    /// Repairs the value by `repair`, and goes on as if nothing had happened. If this process dies before that is done,
+    /// the next one to come has to do it; if `repair` panics, the value is given up for lost.
     pub fn recover(mut self, repair: impl FnOnce(&mut T)) -> MutexGuard<'a, T> {
         repair(&mut self);
         let Some(mut guard) = self.guard.take() else { unreachable!("only this and `drop` take it") };
-        guard.taken = guard.taken.take().map(|taken| guard.holding.recovered(taken));
+        let holding = guard.holding;
+        if let Some(taken) = guard.taken.take_if(|taken| holding.is_ours(taken)) {
+            // The repair is of use to the next one only if it is there.
+            if !holding.is_trusting() {
+                // SAFETY: a box of our own, until the guard ends.
+                value::write_back(holding, unsafe { guard.value.as_ref() });
+            }
+            guard.taken = Some(holding.recovered(taken));
+        }
         guard
     }
 }

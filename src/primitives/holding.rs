@@ -6,12 +6,14 @@ use super::thread;
 use super::waiting::Learnt;
 use crate::error::Corrupt;
 use crate::lock::{Gate, Grant, Held, LockFailed, Owner, Refused, Word};
+use crate::options::Settings;
 use crate::segment::Member;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock;
 use crate::wait::{Barrier, Deadline, Wait};
 use core::convert::Infallible;
 use core::mem::size_of;
+use core::ptr::NonNull;
 use std::sync::Arc;
 
 /// A lock as it lies in its block. What it protects follows at once: for a small value all is one cache line.
@@ -21,12 +23,38 @@ pub(crate) struct Words {
     pub(crate) gate: Gate,
     /// The thread that has it.
     pub(crate) owner: Owner,
-    /// When it was taken, in nanoseconds of the monotonic clock: a figure for onlookers. The holder writes it.
-    pub(crate) since: AtomicU64,
+    /// When it was taken.
+    pub(crate) since: Since,
     /// How often its thread has it, if that can be more than once. The holder writes it.
     pub(crate) depth: AtomicU32,
     /// How often it was taken from a dead owner: a figure for onlookers. The holder writes it.
     pub(crate) deaths: AtomicU32,
+}
+
+/// When a lock was taken, if its holder writes that down: a figure for onlookers.
+///
+/// ```text
+/// acquisition:16 | milliseconds of the monotonic clock:48      only the holder writes it
+/// ```
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct Since(AtomicU64);
+
+impl Since {
+    /// The holder, who left `held` in the lock word, took it just now.
+    #[inline]
+    fn note(&self, held: Word) {
+        // Relaxed: nothing is concluded from it.
+        self.0.store(held.acquisition() << 48 | clock::recently() / 1_000_000, Ordering::Relaxed);
+    }
+
+    /// For how long, in milliseconds, the holder that left `seen` has had the lock; `None` if it did not write it down.
+    pub(crate) fn held_for(&self, seen: Word) -> Option<u64> {
+        let noted = self.0.load(Ordering::Relaxed);
+        let is_of_this_word = noted >> 48 == seen.acquisition() & 0xffff;
+        let now = clock::recently() / 1_000_000;
+        is_of_this_word.then(|| now.saturating_sub(noted & ((1 << 48) - 1)))
+    }
 }
 
 pub(crate) const WORDS: usize = size_of::<Words>();
@@ -36,110 +64,154 @@ const _: () = assert!(WORDS == 56, "a word of eight bytes fits the same cache li
 #[derive(Debug)]
 pub(super) struct Holding {
     site: Site,
+    /// The words in the site's block, and whether what they protect may be lent out: found once.
+    words: NonNull<Words>,
+    is_trusting: bool,
+    /// Whether each holder writes down when it took the lock.
+    is_timed: bool,
     barrier: Barrier,
     learnt: Learnt,
     /// The word whose owner a call that does not wait asked after last, mixed with the clock's tick then.
     asked: AtomicU64,
     /// The thread that last made sure to be [remembered](thread::remember) here.
     known_to: AtomicU64,
-    /// The thread that would leave the lock behind if it ended now, 0 if none would; with what it holds. Each thread
-    /// writes them for itself alone, while it holds the lock.
-    mourned: AtomicU64,
-    mourned_word: AtomicU64,
-    mourned_member: AtomicU64,
+    /// The thread that has the lock by this handle, and [`LENT`]; 0 if none has.
+    holder: AtomicU64,
 }
+
+/// The holder may have lent out references into what the lock protects.
+const LENT: u64 = 1 << 32;
+
+// SAFETY: `words` points to memory that `site` keeps mapped, and consists of atomics.
+unsafe impl Send for Holding {}
+// SAFETY: as above.
+unsafe impl Sync for Holding {}
 
 /// A lock that is held: by which word, as whom.
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) held: Held,
+    held: Held,
     member: Member,
 }
 
 impl Holding {
-    pub(super) fn new(site: Site, wait: Wait) -> Arc<Self> {
+    pub(super) fn new(site: Site, settings: &Settings) -> Arc<Self> {
+        Holding::over(site, settings.wait, settings.timed)
+    }
+
+    fn over(site: Site, wait: Wait, is_timed: bool) -> Arc<Self> {
+        // SAFETY: only sites of the locks' kinds come here, whose body begins with these words, all of them atomic.
+        let words = NonNull::from(unsafe { site.body::<Words>() });
         Arc::new(Holding {
+            words,
+            is_trusting: site.segment().is_trusted(),
+            is_timed,
             site,
             barrier: Barrier::of_this_process(),
             learnt: Learnt::new(wait),
             asked: AtomicU64::new(0),
             known_to: AtomicU64::new(0),
-            mourned: AtomicU64::new(0),
-            mourned_word: AtomicU64::new(0),
-            mourned_member: AtomicU64::new(0),
+            holder: AtomicU64::new(0),
         })
+    }
+
+    /// Another handle to the same lock, which waits in another way.
+    pub(super) fn with_wait(&self, wait: Wait) -> Arc<Self> {
+        Holding::over(self.site.clone(), wait, self.is_timed)
     }
 
     pub(super) fn site(&self) -> &Site {
         &self.site
     }
 
-    pub(super) fn barrier(&self) -> Barrier {
-        self.barrier
+    /// Whether peers are held to be honest, so that views of what the lock protects may be lent out.
+    #[inline(always)]
+    pub(super) fn is_trusting(&self) -> bool {
+        self.is_trusting
     }
 
     #[inline(always)]
     pub(super) fn words(&self) -> &Words {
-        // SAFETY: only sites of the locks' kinds come here, whose body begins with these words, all of them atomic.
-        unsafe { self.site.body::<Words>() }
+        // SAFETY: in the block of `site`, which is mapped as long as this lives; all of them are atomic.
+        unsafe { self.words.as_ref() }
+    }
+
+    /// The value behind the words; `at` bytes from the block's beginning.
+    #[inline(always)]
+    pub(super) fn value<T>(&self, at: usize) -> NonNull<T> {
+        // SAFETY: the body of a lock's block has the value behind the words, as its attachment checked.
+        unsafe { self.words.cast::<u8>().add(at) }.cast()
+    }
+
+    /// Takes the lock if that is simple: if it is free and whole, and this thread has had it by this handle before.
+    #[inline(always)]
+    pub(super) fn try_lock_simply(&self) -> Option<Taken> {
+        let member = self.site.segment().member_if_known()?;
+        let thread = thread::number_if_known();
+        // Relaxed: a thread that finds itself there wrote it.
+        if self.known_to.load(Ordering::Relaxed) != u64::from(thread) || thread == 0 {
+            return None;
+        }
+        let held = self.words().gate.word().try_lock_whole(member.index())?;
+        Some(self.enter(held, member, thread))
     }
 
     /// Takes the lock, waiting until `deadline`; without one it does not wait.
-    #[inline]
+    #[cold]
     pub(super) fn lock(self: &Arc<Self>, deadline: Option<Deadline>) -> Result<Taken, LockError<Taken>> {
         let member = self.site.member().map_err(LockError::Attach)?;
         let thread = thread::number();
-        match self.words().gate.try_lock(member.index()) {
-            Ok(held) if held.grant() != Grant::OwnerDied => Ok(self.enter(held, member, thread)),
-            Ok(held) => Err(self.inherit(held, member, thread)),
-            Err(refused) => self.lock_slowly(refused, member, thread, deadline),
+        let gate = &self.words().gate;
+        let held = match gate.try_lock(member.index()) {
+            Ok(held) => held,
+            Err(Refused::Held(seen)) => self.lock_slowly(seen, member, thread, deadline)?,
+            Err(Refused::NotRecoverable) => return Err(LockError::NotRecoverable),
+            Err(Refused::Corrupt(word)) => return Err(LockError::Corrupt(corrupt(word))),
+        };
+        if self.known_to.load(Ordering::Relaxed) != u64::from(thread) {
+            thread::remember(self);
+            self.known_to.store(u64::from(thread), Ordering::Relaxed);
         }
+        let inherited = held.grant() == Grant::OwnerDied;
+        let taken = self.enter(held, member, thread);
+        if inherited {
+            let deaths = &self.words().deaths;
+            // Relaxed: a figure for onlookers.
+            deaths.store(deaths.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            return Err(LockError::OwnerDied(taken));
+        }
+        Ok(taken)
     }
 
-    #[cold]
-    fn lock_slowly(
-        self: &Arc<Self>,
-        refused: Refused,
+    fn lock_slowly<G>(
+        &self,
+        seen: Word,
         member: Member,
         thread: u32,
         deadline: Option<Deadline>,
-    ) -> Result<Taken, LockError<Taken>> {
-        let gate = &self.words().gate;
-        let seen = match refused {
-            Refused::Held(seen) => seen,
-            Refused::NotRecoverable => return Err(LockError::NotRecoverable),
-            Refused::Corrupt(word) => return Err(LockError::Corrupt(corrupt(word))),
-        };
+    ) -> Result<Held, LockError<G>> {
         if self.is_mine(seen, member, thread) {
             return Err(LockError::WouldDeadlock);
         }
+        let gate = &self.words().gate;
         let dead = |index| self.site.is_dead(index);
-        let held = match deadline {
-            None if self.is_worth_asking(seen) => {
-                gate.take_from_dead(member.index(), dead).ok_or(LockError::WouldBlock)?
-            }
-            None => return Err(LockError::WouldBlock),
-            Some(deadline) => {
-                let never = || None::<Infallible>;
-                let wait =
-                    |waiter: &mut _| gate.lock(member.index(), waiter, self.barrier, deadline, dead, never);
-                self.learnt.use_for(wait).map_err(|failed| match failed {
-                    LockFailed::TimedOut => LockError::Timeout,
-                    LockFailed::NotRecoverable => LockError::NotRecoverable,
-                    LockFailed::Corrupt(word) => LockError::Corrupt(corrupt(word)),
-                    LockFailed::Interrupted(never) => match never {},
-                })?
-            }
+        let Some(deadline) = deadline else {
+            let asked = self.is_worth_asking(seen).then(|| gate.take_from_dead(member.index(), dead));
+            return asked.flatten().ok_or(LockError::WouldBlock);
         };
-        match held.grant() {
-            Grant::OwnerDied => Err(self.inherit(held, member, thread)),
-            _ => Ok(self.enter(held, member, thread)),
-        }
+        let never = || None::<Infallible>;
+        let wait = |waiter: &mut _| gate.lock(member.index(), waiter, self.barrier, deadline, dead, never);
+        self.learnt.use_for(wait).map_err(|failed| match failed {
+            LockFailed::TimedOut => LockError::Timeout,
+            LockFailed::NotRecoverable => LockError::NotRecoverable,
+            LockFailed::Corrupt(word) => LockError::Corrupt(corrupt(word)),
+            LockFailed::Interrupted(never) => match never {},
+        })
     }
 
     /// Whether `seen` says that this thread has the lock.
     #[inline]
-    pub(super) fn is_mine(&self, seen: Word, member: Member, thread: u32) -> bool {
+    fn is_mine(&self, seen: Word, member: Member, thread: u32) -> bool {
         seen.owned_by(member.index()) && self.words().owner.is(seen, thread)
     }
 
@@ -153,109 +225,90 @@ impl Holding {
     }
 
     /// What the new holder writes down.
-    #[inline]
-    fn enter(self: &Arc<Self>, held: Held, member: Member, thread: u32) -> Taken {
+    #[inline(always)]
+    fn enter(&self, held: Held, member: Member, thread: u32) -> Taken {
         let words = self.words();
         words.owner.sign(held.word(), thread);
-        // Relaxed: a figure for onlookers.
-        words.since.store(clock::recently(), Ordering::Relaxed);
-        let taken = Taken { held, member };
-        self.mourn(&taken, thread);
-        taken
-    }
-
-    #[cold]
-    fn inherit(self: &Arc<Self>, held: Held, member: Member, thread: u32) -> LockError<Taken> {
-        let deaths = &self.words().deaths;
-        // Relaxed: a figure for onlookers.
-        deaths.store(deaths.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        LockError::OwnerDied(self.enter(held, member, thread))
-    }
-
-    /// From now on the lock is left behind if this thread ends with it.
-    #[inline]
-    fn mourn(self: &Arc<Self>, taken: &Taken, thread: u32) {
-        // Relaxed, all of them: only the thread that writes its number here reads what stands beside it.
-        self.mourned_word.store(taken.held.word().to_bits(), Ordering::Relaxed);
-        self.mourned_member.store(taken.member.to_bits(), Ordering::Relaxed);
-        self.mourned.store(u64::from(thread), Ordering::Relaxed);
-        if self.known_to.load(Ordering::Relaxed) != u64::from(thread) {
-            thread::remember(self);
-            self.known_to.store(u64::from(thread), Ordering::Relaxed);
+        if self.is_timed {
+            words.since.note(held.word());
         }
+        // Relaxed: only the thread that finds its own number there concludes anything from it.
+        self.holder.store(u64::from(thread), Ordering::Relaxed);
+        Taken { held, member }
     }
 
-    /// From now on it is not: it was given back, or references into what it protects were lent out, which may have
-    /// outlived the guard that leaked.
+    /// References into what the lock protects are about to be lent out. If the guard leaks, they may outlive its thread,
+    /// but not the last clone of this handle, by which they were borrowed.
     #[inline(always)]
-    pub(super) fn unmourn(&self) {
-        self.mourned.store(0, Ordering::Relaxed);
+    pub(super) fn lend(&self) {
+        // Relaxed: as in `enter`. Only the holder comes here.
+        self.holder.store(self.holder.load(Ordering::Relaxed) | LENT, Ordering::Relaxed);
     }
 
-    /// The thread `thread` of this process has ended.
+    /// The thread `thread` of this process has ended. What it holds is left to others, unless somebody may still be
+    /// looking at it.
     pub(super) fn bury(&self, thread: u32) {
-        let member = Member::from_bits(self.mourned_member.load(Ordering::Relaxed));
-        if self.mourned.load(Ordering::Relaxed) == u64::from(thread) && self.is_still(member) {
-            self.unmourn();
-            let word = Word::from_bits(self.mourned_word.load(Ordering::Relaxed));
-            self.words().gate.bury(word, self.barrier);
+        if self.holder.load(Ordering::Relaxed) == u64::from(thread) {
+            self.leave_if_held_by(thread);
         }
     }
 
-    #[inline]
-    fn is_still(&self, member: Member) -> bool {
-        self.site.segment().is_still(member)
+    fn leave_if_held_by(&self, thread: u32) {
+        // A forked child has an index of its own, or none: it never finds itself in the word.
+        let Some(member) = self.site.segment().member_if_known() else { return };
+        let gate = &self.words().gate;
+        let seen = gate.word().read();
+        if self.is_mine(seen, member, thread) {
+            gate.bury(seen, self.barrier);
+        }
+    }
+
+    #[inline(always)]
+    fn let_go(&self) {
+        self.holder.store(0, Ordering::Relaxed);
     }
 
     /// Whether a lock is held by this process, and not by one it was forked from.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_ours(&self, taken: &Taken) -> bool {
-        self.is_still(taken.member)
+        self.site.segment().is_still(taken.member)
     }
 
-    /// Gives the lock back.
-    #[inline]
+    /// Gives the lock back, which [is ours](Self::is_ours).
+    #[inline(always)]
     pub(super) fn unlock(&self, taken: Taken) {
-        if self.is_ours(&taken) {
-            self.unmourn();
-            self.words().gate.unlock(taken.held, self.barrier);
-        }
+        self.let_go();
+        self.words().gate.unlock(taken.held, self.barrier);
     }
 
-    /// Leaves the lock as the dead do.
+    /// Leaves the lock, which [is ours](Self::is_ours), as the dead do.
     #[cold]
     pub(super) fn leave_behind(&self, taken: Taken) {
-        if self.is_ours(&taken) {
-            self.unmourn();
-            self.words().gate.leave_behind(taken.held, self.barrier);
-        }
+        self.let_go();
+        self.words().gate.leave_behind(taken.held, self.barrier);
     }
 
-    /// Gives what the lock protects up for lost.
+    /// Gives what the lock protects, which [is ours](Self::is_ours), up for lost.
     #[cold]
     pub(super) fn abandon(&self, taken: Taken) {
-        if self.is_ours(&taken) {
-            self.unmourn();
-            self.words().gate.abandon(taken.held, self.barrier);
-        }
+        self.let_go();
+        self.words().gate.abandon(taken.held, self.barrier);
     }
 
-    /// The holder has repaired what the lock protects.
-    pub(super) fn recovered(self: &Arc<Self>, taken: Taken) -> Taken {
-        if !self.is_ours(&taken) {
-            return taken;
-        }
+    /// The holder, which [is us](Self::is_ours), has repaired what the lock protects.
+    pub(super) fn recovered(&self, taken: Taken) -> Taken {
         let held = self.words().gate.recovered(taken.held);
-        let thread = thread::number();
-        self.words().owner.sign(held.word(), thread);
-        let taken = Taken { held, member: taken.member };
-        self.mourn(&taken, thread);
-        taken
+        self.enter(held, taken.member, thread::number())
     }
+}
 
-    /// Another handle to the same lock, which waits in another way.
-    pub(super) fn with_wait(&self, wait: Wait) -> Arc<Self> {
-        Holding::new(self.site.clone(), wait)
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // A guard was leaked, and so were all references it lent out; but they were borrowed by this handle.
+        match self.holder.load(Ordering::Relaxed) {
+            0 => {}
+            holder => self.leave_if_held_by(holder as u32),
+        }
     }
 }
 

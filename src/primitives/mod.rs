@@ -20,6 +20,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod value;
 mod waiting;
 
 /// What lies in shared memory, for those who look from outside.

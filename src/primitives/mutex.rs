@@ -2,18 +2,16 @@
 
 use super::guard::{Inherited, MutexGuard};
 use super::handle::handle;
-use super::holding::{self, Holding, Taken, WORDS};
+use super::holding::{self, Holding};
 use super::site::{Block, Needs, Primitive, Site, only_one};
+use super::value;
 use crate::LockError;
 use crate::error::{Error, Kind};
 use crate::options::{Options, Settings};
-use crate::ring::copy;
 use crate::wait::{Deadline, Wait};
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, align_of, size_of};
-use core::ptr::NonNull;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -59,7 +57,7 @@ handle!(
 );
 
 impl<T: Pod> Mutex<T> {
-    fn site(&self) -> &Site {
+    pub(super) fn site(&self) -> &Site {
         self.holding.site()
     }
 
@@ -105,22 +103,25 @@ impl<T: Pod> Mutex<T> {
 
     #[inline(always)]
     fn lock_when(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
-        lock_when(&self.holding, deadline)
+        match self.holding.try_lock_simply() {
+            Some(taken) => Ok(MutexGuard::new(&self.holding, taken)),
+            None => self.lock_slowly(deadline),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slowly(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
+        match self.holding.lock(deadline) {
+            Ok(taken) => Ok(MutexGuard::new(&self.holding, taken)),
+            Err(error) => Err(error.map(|taken| Inherited::new(&self.holding, taken))),
+        }
     }
 
     /// Another handle to the same mutex with another way of waiting.
     #[must_use]
     pub fn with_wait(&self, wait: Wait) -> Self {
         Mutex { holding: self.holding.with_wait(wait), value: PhantomData }
-    }
-}
-
-/// Takes the mutex of that handle.
-#[inline(always)]
-pub(super) fn lock_when<T: Pod>(holding: &Arc<Holding>, deadline: Option<Deadline>) -> Locked<'_, T> {
-    match holding.lock(deadline) {
-        Ok(taken) => Ok(MutexGuard::new(holding, taken)),
-        Err(error) => Err(error.map(|taken| Inherited::new(holding, taken))),
     }
 }
 
@@ -144,16 +145,16 @@ impl<T: Pod> Primitive for Mutex<T> {
 
     fn needs(settings: &Settings) -> Result<Needs, Error> {
         only_one(settings)?;
-        needs_for::<T>()
+        value::needs_for::<T>()
     }
 
     fn initialise(block: Block, settings: &Settings) -> Result<(), Error> {
-        put_initial(block, settings, value_at::<T>());
+        value::initialise::<T>(block, settings);
         Ok(())
     }
 
     fn attach(site: Site, settings: &Settings) -> Result<Self, Error> {
-        Ok(Mutex { holding: Holding::new(site, settings.wait), value: PhantomData })
+        Ok(Mutex { holding: Holding::new(site, settings), value: PhantomData })
     }
 
     fn sweep(block: Block, dead: u16) {
@@ -167,108 +168,11 @@ impl<T: Pod> Options<Mutex<T>> {
         self.settings.initial = Some(bytemuck::bytes_of(&value).into());
         self
     }
-}
 
-/// The memory of a lock with a value behind it.
-pub(super) fn needs_for<T: Pod>() -> Result<Needs, Error> {
-    let (size, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-    if align > 64 || size > 1 << 40 {
-        return Err(Error::BadElement { size, align });
-    }
-    let body_len = (value_at::<T>() + size_of::<T>()) as u64;
-    Ok(Needs { element: (size, align), capacity: 1, body_len, table_len: 0 })
-}
-
-/// Where the value of a lock is in its block.
-const fn value_at<T>() -> usize {
-    WORDS.next_multiple_of(align_of::<T>())
-}
-
-/// Puts the first value into a new object.
-pub(super) fn put_initial(block: Block, settings: &Settings, at: usize) {
-    if let Some(initial) = &settings.initial {
-        let place = block.value(at, initial.len());
-        // SAFETY: the block has room for it, as `value` checked, and nobody else can see it yet.
-        unsafe { core::ptr::copy_nonoverlapping(initial.as_ptr(), place.as_ptr(), initial.len()) };
-    }
-}
-
-/// The value behind the words of a lock.
-pub(super) struct Cell<T> {
-    place: NonNull<T>,
-    is_trusted: bool,
-}
-
-/// Where a holder finds the value.
-pub(super) enum Place<T> {
-    /// In shared memory.
-    Shared(NonNull<T>),
-    /// In a copy, because peers cannot be trusted to leave it alone.
-    Private(Box<T>),
-}
-
-impl<T> Place<T> {
-    #[inline(always)]
-    pub(super) fn is_shared(&self) -> bool {
-        matches!(self, Place::Shared(_))
-    }
-
-    /// # Safety
-    /// If it is shared, nobody else writes it meanwhile.
-    #[inline(always)]
-    pub(super) unsafe fn as_ref(&self) -> &T {
-        match self {
-            // SAFETY: aligned, inside the mapping, and the caller's promise.
-            Place::Shared(place) => unsafe { place.as_ref() },
-            Place::Private(copy) => copy,
-        }
-    }
-
-    /// # Safety
-    /// If it is shared, nobody else uses it meanwhile.
-    #[inline(always)]
-    pub(super) unsafe fn as_mut(&mut self) -> &mut T {
-        match self {
-            // SAFETY: aligned, inside the mapping, and the caller's promise.
-            Place::Shared(place) => unsafe { place.as_mut() },
-            Place::Private(copy) => copy,
-        }
-    }
-}
-
-impl<T: Pod> Cell<T> {
-    #[inline]
-    pub(super) fn of(holding: &Holding) -> Self {
-        let site = holding.site();
-        let place = site.block().value(value_at::<T>(), size_of::<T>()).cast();
-        Cell { place, is_trusted: site.segment().is_trusted() }
-    }
-
-    /// The value, for whoever holds the lock.
-    #[inline]
-    pub(super) fn place(&self, taken: &Taken) -> Place<T> {
-        if self.is_trusted { Place::Shared(self.place) } else { Place::Private(self.copy_out(taken)) }
-    }
-
-    #[cold]
-    fn copy_out(&self, _taken: &Taken) -> Box<T> {
-        let mut copy = Box::new(MaybeUninit::<T>::uninit());
-        // SAFETY: so many bytes are in the block; the copy is private. Whoever writes the former against the rules makes
-        // the bytes wrong, no more, and no thread of ours does: they respect the lock, or each other's copies.
-        unsafe {
-            copy::contended(self.place.as_ptr().cast(), copy.as_mut_ptr().cast(), size_of::<T>());
-        }
-        // SAFETY: filled above, and any bits are a valid Pod.
-        unsafe { copy.assume_init() }
-    }
-
-    /// Puts a private copy where it belongs.
-    #[inline]
-    pub(super) fn write_back(&self, value: &Place<T>, _taken: &Taken) {
-        if let Place::Private(copy) = value {
-            let from: *const T = &**copy;
-            // SAFETY: as in `copy_out`, the other way.
-            unsafe { copy::contended(from.cast(), self.place.as_ptr().cast(), size_of::<T>()) };
-        }
+    /// Whether this handle writes down when it takes the mutex, so that [`inspect`](crate::inspect) can tell for how long
+    /// it is held. Off: looking at the clock would cost as much as taking the mutex does.
+    pub fn timed(mut self, yes: bool) -> Self {
+        self.settings.timed = yes;
+        self
     }
 }

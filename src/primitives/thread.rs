@@ -24,6 +24,12 @@ pub(super) fn number() -> u32 {
     }
 }
 
+/// The same, 0 if it has none yet.
+#[inline(always)]
+pub(super) fn number_if_known() -> u32 {
+    NUMBER.get()
+}
+
 #[cold]
 fn assign() -> u32 {
     // Relaxed: each value stands for itself. After four thousand million threads the numbers begin anew.

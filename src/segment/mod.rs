@@ -159,13 +159,19 @@ impl Segment {
     /// As [`me`](Self::me).
     #[inline]
     pub(crate) fn member(&self) -> Result<Member, Error> {
-        // Relaxed: as in `me`.
-        let member = self.member.load(Ordering::Relaxed);
-        if self.generation.is(member >> 16) {
-            return Ok(Member(member));
+        if let Some(member) = self.member_if_known() {
+            return Ok(member);
         }
         let index = Registry::get()?.rejoin(self)?;
         Ok(Member(self.generation.current() << 16 | u64::from(index)))
+    }
+
+    /// The same, if it is the one it was at the last call.
+    #[inline(always)]
+    pub(crate) fn member_if_known(&self) -> Option<Member> {
+        // Relaxed: as in `me`.
+        let member = self.member.load(Ordering::Relaxed);
+        self.generation.is(member >> 16).then_some(Member(member))
     }
 
     /// Whether this is still the process that was `member`, and not a child of it.
@@ -283,18 +289,6 @@ impl Member {
     #[inline]
     pub(crate) fn index(self) -> u16 {
         self.0 as u16
-    }
-
-    /// As a number, to be kept in a cell.
-    #[inline]
-    pub(crate) fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// The inverse.
-    #[inline]
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Member(bits)
     }
 }
 

@@ -70,6 +70,9 @@ pub use channel::{
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
-pub use primitives::{Inherited, LockError, Mutex, MutexGuard};
+pub use primitives::{
+    AcquireError, Barrier, BarrierError, Condvar, Event, Inherited, LockError, Met, Mutex, MutexGuard,
+    OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore,
+};
 pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

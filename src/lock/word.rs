@@ -71,6 +71,11 @@ impl Word {
         }
     }
 
+    /// Whether whoever comes gets the lock.
+    pub(crate) fn is_grantable(self) -> bool {
+        matches!(self.state(), Some(State::Free | State::Died))
+    }
+
     /// The participant index of the holder or keeper; 0 is nobody.
     #[inline]
     pub(crate) fn owner(self) -> u16 {
@@ -143,6 +148,11 @@ impl Held {
     /// Whatever way it came, an inconsistent lock is to be repaired first.
     fn new(word: Word, grant: Grant) -> Held {
         Held { word, grant: if word.inconsistent() { Grant::OwnerDied } else { grant } }
+    }
+
+    /// The lock that this very thread has taken before and still holds, as `word` says, and of which nothing else is held.
+    pub(crate) fn again(word: Word) -> Held {
+        Held::new(word, Grant::Clean)
     }
 
     /// How the lock was found.

@@ -124,3 +124,95 @@ macro_rules! passes_on {
 }
 
 passes_on!([T: bytemuck::Pod], crate::Inherited<'_, T>);
+passes_on!([T: bytemuck::Pod], crate::ReentrantInherited<'_, T>);
+
+/// Why a semaphore gave no permit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// There are not so many permits now.
+    WouldBlock,
+    /// The deadline passed.
+    Timeout,
+    /// So many permits there can never be.
+    TooMany {
+        /// How many were asked for.
+        asked: u32,
+        /// How many there can be.
+        bound: u32,
+    },
+    /// A peer wrote to the shared memory against the rules.
+    Corrupt(Corrupt),
+    /// A forked child could not become a participant of its own.
+    Attach(Error),
+}
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AcquireError::WouldBlock => f.write_str("there is no permit now"),
+            AcquireError::Timeout => f.write_str("timed out waiting for a permit"),
+            AcquireError::TooMany { asked, bound } => {
+                write!(f, "{asked} permits there can never be, at most {bound}")
+            }
+            AcquireError::Corrupt(corrupt) => corrupt.fmt(f),
+            AcquireError::Attach(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for AcquireError {}
+
+/// Why a semaphore took no permit back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// There would be more permits than there may be: it was released too many times.
+    TooMany {
+        /// How many there may be.
+        bound: u32,
+    },
+    /// A peer wrote to the shared memory against the rules.
+    Corrupt(Corrupt),
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReleaseError::TooMany { bound } => {
+                write!(f, "the semaphore was released too many times, it has {bound} permits at most")
+            }
+            ReleaseError::Corrupt(corrupt) => corrupt.fmt(f),
+        }
+    }
+}
+
+impl error::Error for ReleaseError {}
+
+/// Why the parties of a barrier did not meet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BarrierError {
+    /// It is broken: one of the parties died or was late, or somebody called [`abort`](crate::Barrier::abort) or
+    /// [`reset`](crate::Barrier::reset).
+    Broken,
+    /// The deadline passed before all had come; that has broken the barrier.
+    Timeout,
+    /// A peer wrote to the shared memory against the rules.
+    Corrupt(Corrupt),
+    /// A forked child could not become a participant of its own.
+    Attach(Error),
+}
+
+impl fmt::Display for BarrierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BarrierError::Broken => f.write_str("the barrier is broken"),
+            BarrierError::Timeout => f.write_str("timed out waiting for the other parties"),
+            BarrierError::Corrupt(corrupt) => corrupt.fmt(f),
+            BarrierError::Attach(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for BarrierError {}

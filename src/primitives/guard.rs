@@ -1,7 +1,9 @@
 //! What a mutex hands out: the way to its value, for as long as it is held.
 
+use super::error::LockError;
 use super::holding::{Holding, Taken};
 use super::value;
+use crate::wait::Deadline;
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
@@ -64,6 +66,23 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
         if is_ours {
             value::write_back::<T>(self.holding, &copy);
         }
+    }
+
+    /// Lets go of the mutex by `how`, which waits for something, and takes it again. What is not ours, because the process
+    /// was forked meanwhile, is only taken.
+    pub(super) fn let_go_for(
+        mut self,
+        how: impl FnOnce(&Holding, Taken) -> bool,
+    ) -> (Result<Self, LockError<Inherited<'a, T>>>, bool) {
+        let mut done = false;
+        self.give_back(|holding, taken| done = how(holding, taken));
+        let holding = self.holding;
+        drop(self);
+        let retaken = match holding.lock(Some(Deadline::NEVER)) {
+            Ok(taken) => Ok(MutexGuard::new(holding, taken)),
+            Err(error) => Err(error.map(|taken| Inherited::new(holding, taken))),
+        };
+        (retaken, done)
     }
 
     /// If references into shared memory are about to be lent out; see [`Holding::lend`].

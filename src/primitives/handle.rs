@@ -131,4 +131,29 @@ macro_rules! handle {
     };
 }
 
-pub(super) use handle;
+/// What a handle that is no more than a shared [`Attachment`](super::waiting::Attachment) has in common with others.
+macro_rules! attached {
+    ($handle:ident, $noun:literal) => {
+        impl $handle {
+            fn site(&self) -> &$crate::primitives::site::Site {
+                &self.attachment.site
+            }
+
+            #[doc = concat!("Another handle to the same ", $noun, " with another way of waiting.")]
+            #[must_use]
+            pub fn with_wait(&self, wait: $crate::Wait) -> Self {
+                $handle { attachment: self.attachment.with_wait(wait) }
+            }
+        }
+
+        impl core::fmt::Debug for $handle {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_struct(stringify!($handle))
+                    .field("name", &self.site().segment().name())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+pub(super) use {attached, handle};

@@ -3,18 +3,18 @@
 use super::LockError;
 use super::site::{Block, Site};
 use super::thread;
-use super::waiting::Learnt;
+use super::waiting::{Attachment, Learnt};
 use crate::error::Corrupt;
-use crate::lock::{Gate, Grant, Held, LockFailed, Owner, Refused, Word};
+use crate::lock::{Condition, Gate, Grant, Held, LockFailed, Owner, Refused, Word};
 use crate::options::Settings;
 use crate::segment::Member;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock;
-use crate::wait::{Barrier, Deadline, Wait};
+use crate::wait::{Barrier, Deadline, TimedOut, Wait};
 use core::convert::Infallible;
 use core::mem::size_of;
 use core::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A lock as it lies in its block. What it protects follows at once: for a small value all is one cache line.
 #[repr(C)]
@@ -63,6 +63,8 @@ const _: () = assert!(WORDS == 56, "a word of eight bytes fits the same cache li
 /// One handle to a lock, shared by its clones.
 #[derive(Debug)]
 pub(super) struct Holding {
+    /// For the thread that is to remember it.
+    this: Weak<Holding>,
     site: Site,
     /// The words in the site's block, and whether what they protect may be lent out: found once.
     words: NonNull<Words>,
@@ -77,6 +79,8 @@ pub(super) struct Holding {
     known_to: AtomicU64,
     /// The thread that has the lock by this handle, and [`LENT`]; 0 if none has.
     holder: AtomicU64,
+    /// How many guards the holder has by this handle, if it can have several.
+    guards: AtomicU64,
 }
 
 /// The holder may have lent out references into what the lock protects.
@@ -94,6 +98,13 @@ pub(super) struct Taken {
     member: Member,
 }
 
+impl Taken {
+    /// As whom it is held.
+    pub(super) fn member(&self) -> Member {
+        self.member
+    }
+}
+
 impl Holding {
     pub(super) fn new(site: Site, settings: &Settings) -> Arc<Self> {
         Holding::over(site, settings.wait, settings.timed)
@@ -102,7 +113,8 @@ impl Holding {
     fn over(site: Site, wait: Wait, is_timed: bool) -> Arc<Self> {
         // SAFETY: only sites of the locks' kinds come here, whose body begins with these words, all of them atomic.
         let words = NonNull::from(unsafe { site.body::<Words>() });
-        Arc::new(Holding {
+        Arc::new_cyclic(|this| Holding {
+            this: Weak::clone(this),
             words,
             is_trusting: site.segment().is_trusted(),
             is_timed,
@@ -112,6 +124,7 @@ impl Holding {
             asked: AtomicU64::new(0),
             known_to: AtomicU64::new(0),
             holder: AtomicU64::new(0),
+            guards: AtomicU64::new(0),
         })
     }
 
@@ -122,6 +135,10 @@ impl Holding {
 
     pub(super) fn site(&self) -> &Site {
         &self.site
+    }
+
+    pub(super) fn barrier(&self) -> Barrier {
+        self.barrier
     }
 
     /// Whether peers are held to be honest, so that views of what the lock protects may be lent out.
@@ -158,7 +175,7 @@ impl Holding {
 
     /// Takes the lock, waiting until `deadline`; without one it does not wait.
     #[cold]
-    pub(super) fn lock(self: &Arc<Self>, deadline: Option<Deadline>) -> Result<Taken, LockError<Taken>> {
+    pub(super) fn lock(&self, deadline: Option<Deadline>) -> Result<Taken, LockError<Taken>> {
         let member = self.site.member().map_err(LockError::Attach)?;
         let thread = thread::number();
         let gate = &self.words().gate;
@@ -169,7 +186,7 @@ impl Holding {
             Err(Refused::Corrupt(word)) => return Err(LockError::Corrupt(corrupt(word))),
         };
         if self.known_to.load(Ordering::Relaxed) != u64::from(thread) {
-            thread::remember(self);
+            thread::remember(&self.this);
             self.known_to.store(u64::from(thread), Ordering::Relaxed);
         }
         let inherited = held.grant() == Grant::OwnerDied;
@@ -211,7 +228,7 @@ impl Holding {
 
     /// Whether `seen` says that this thread has the lock.
     #[inline]
-    fn is_mine(&self, seen: Word, member: Member, thread: u32) -> bool {
+    pub(super) fn is_mine(&self, seen: Word, member: Member, thread: u32) -> bool {
         seen.owned_by(member.index()) && self.words().owner.is(seen, thread)
     }
 
@@ -263,6 +280,22 @@ impl Holding {
         }
     }
 
+    /// The holder has one more guard by this handle.
+    pub(super) fn enter_again(&self) {
+        // Relaxed: only the holder comes here, and the lock orders one holder after the other.
+        self.guards.store(self.guards.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.holder.store(u64::from(thread::number()), Ordering::Relaxed);
+    }
+
+    /// The holder has one guard less by this handle.
+    pub(super) fn leave_again(&self) {
+        let left = self.guards.load(Ordering::Relaxed).saturating_sub(1);
+        self.guards.store(left, Ordering::Relaxed);
+        if left == 0 {
+            self.let_go();
+        }
+    }
+
     #[inline(always)]
     fn let_go(&self) {
         self.holder.store(0, Ordering::Relaxed);
@@ -272,6 +305,20 @@ impl Holding {
     #[inline(always)]
     pub(super) fn is_ours(&self, taken: &Taken) -> bool {
         self.site.segment().is_still(taken.member)
+    }
+
+    /// Gives the lock back, which [is ours](Self::is_ours) and was taken once, and waits to be told of `condition`. What
+    /// lies at `condition` may be in another segment than the lock.
+    pub(super) fn unlock_and_wait(
+        &self,
+        taken: Taken,
+        condition: &Condition,
+        told_by: &Attachment,
+        deadline: Deadline,
+    ) -> Result<(), TimedOut> {
+        told_by
+            .learnt
+            .use_for(|waiter| condition.wait(|| self.unlock(taken), waiter, told_by.barrier, deadline))
     }
 
     /// Gives the lock back, which [is ours](Self::is_ours).

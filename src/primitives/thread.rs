@@ -4,7 +4,7 @@ use super::holding::Holding;
 use crate::sync::{AtomicU64, Ordering};
 use core::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 /// The last number given out. A forked child goes on counting from its copy: what matters is that no two threads of one
 /// process have the same, and the parent's threads are not the child's, except the one that forked.
@@ -57,7 +57,7 @@ impl Drop for Estate {
 
 /// Sees to it that what this thread still holds by `holding` when it ends is left to others.
 #[cold]
-pub(super) fn remember(holding: &Arc<Holding>) {
+pub(super) fn remember(holding: &Weak<Holding>) {
     // It fails only in a destructor of another thread-local, behind ours: then there is nobody left to tell.
     let _ = ESTATE.try_with(|estate| {
         let Ok(mut estate) = estate.try_borrow_mut() else { return };
@@ -66,6 +66,6 @@ pub(super) fn remember(holding: &Arc<Holding>) {
             estate.enough = (2 * estate.known.len()).max(64);
         }
         // The weak reference keeps the address from being used again.
-        estate.known.entry(Arc::as_ptr(holding)).or_insert_with(|| Arc::downgrade(holding));
+        estate.known.entry(holding.as_ptr()).or_insert_with(|| Weak::clone(holding));
     });
 }

@@ -40,6 +40,16 @@ pub(super) fn place_of<T: Pod>(holding: &Holding) -> NonNull<T> {
 }
 
 /// A copy of the value, for the holder of the lock.
+pub(super) fn read<T: Pod>(holding: &Holding) -> T {
+    let mut copy = MaybeUninit::<T>::uninit();
+    let from = place_of::<T>(holding).as_ptr();
+    // SAFETY: as in `copy_out`.
+    unsafe { copy::contended(from.cast(), copy.as_mut_ptr().cast(), size_of::<T>()) };
+    // SAFETY: filled above, and any bits are a valid Pod.
+    unsafe { copy.assume_init() }
+}
+
+/// The same in a box.
 #[cold]
 pub(super) fn copy_out<T: Pod>(holding: &Holding) -> Box<T> {
     let mut copy = Box::new(MaybeUninit::<T>::uninit());

@@ -1,7 +1,27 @@
 //! How a handle waits: what it was told, and what its waits have taught it.
 
-use crate::wait::{Wait, Waiter};
-use std::sync::Mutex;
+use super::site::Site;
+use crate::wait::{Barrier, Wait, Waiter};
+use std::sync::{Arc, Mutex};
+
+/// A handle to an object that nobody owns.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) site: Site,
+    pub(super) barrier: Barrier,
+    pub(super) learnt: Learnt,
+}
+
+impl Attachment {
+    pub(super) fn new(site: Site, wait: Wait) -> Arc<Self> {
+        Arc::new(Attachment { site, barrier: Barrier::of_this_process(), learnt: Learnt::new(wait) })
+    }
+
+    /// Another handle to the same object, which waits in another way.
+    pub(super) fn with_wait(&self, wait: Wait) -> Arc<Self> {
+        Attachment::new(self.site.clone(), wait)
+    }
+}
 
 /// Shared by the threads of a handle, without their waiting for each other: who finds it in use does without.
 #[derive(Debug)]
@@ -13,10 +33,6 @@ pub(super) struct Learnt {
 impl Learnt {
     pub(super) fn new(wait: Wait) -> Self {
         Learnt { wait, kept: Mutex::new(Waiter::new(wait)) }
-    }
-
-    pub(super) fn wait(&self) -> Wait {
-        self.wait
     }
 
     /// Waits by `wait`, and remembers what that taught. Never blocks by itself: a forked child may have inherited it

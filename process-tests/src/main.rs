@@ -6,6 +6,7 @@
 //! peer pipe PLACE WAIT VERB...           takes an end of a pipe and follows a script, see `pipes`
 //! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
 //! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
+//! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -24,6 +25,7 @@
 //! ```
 
 mod forks;
+mod locks;
 mod pipe_forks;
 mod pipes;
 mod queues;
@@ -52,6 +54,10 @@ fn main() -> Result<(), Failure> {
         ["pipe", place, wait, script @ ..] => pipes::play(place, wait, script),
         ["pipefork", path] => pipe_forks::play(path),
         ["queue", place, wait, script @ ..] => queues::play(place, wait, script),
+        [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
+            locks::play(kind, path, script)
+        }
+        ["mutexfork"] => locks::fork_with_guards(),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {
             say("idle");

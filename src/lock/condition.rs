@@ -19,7 +19,7 @@ pub(crate) struct Condition {
 
 impl Condition {
     /// One that nobody waits for.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Condition { told: AtomicU64::new(0), waiting: EventCount::new() }
     }

@@ -1,7 +1,7 @@
 //! A count of permits that can be waited for.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, mutated, order};
-use crate::wait::{ALL, Barrier, Deadline, EventCount, TimedOut, Waiter};
+use crate::wait::{ALL, Barrier, Deadline, EventCount, Waiter};
 
 /// The permits of a semaphore that anybody may give. All-zero bytes are none.
 ///
@@ -35,7 +35,7 @@ const PATIENCE: u32 = 1000;
 
 impl Count {
     /// `permits` of them.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new(permits: u64) -> Self {
         Count {
             permits: AtomicU64::new(permits),
@@ -94,7 +94,7 @@ impl Count {
         };
         let more = || self.available() > 0;
         let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, || None, more);
-        outcome.unwrap_or_else(|TimedOut| Err(CountError::TimedOut))
+        outcome.unwrap_or(Err(CountError::TimedOut))
     }
 
     /// Gives `count` permits, unless there are more than `bound` then.

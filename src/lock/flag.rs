@@ -30,7 +30,7 @@ pub(crate) struct Begun(u64);
 
 impl Flag {
     /// One that is not set.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Flag { word: AtomicU64::new(0), waiting: EventCount::new() }
     }

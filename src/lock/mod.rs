@@ -22,6 +22,8 @@ mod word;
 
 pub(crate) use condition::Condition;
 pub(crate) use count::{Count, CountError};
+#[allow(unused_imports, reason = "for the models")]
+pub(crate) use flag::Begun;
 pub(crate) use flag::Flag;
 #[allow(unused_imports, reason = "for the channels above")]
 pub(crate) use gate::{Gate, LockFailed};

@@ -2,7 +2,7 @@
 
 use super::word::{Held, LockWord, Refused};
 use crate::sync::{AtomicU64, Ordering, mutated};
-use crate::wait::{Barrier, Deadline, EventCount, TimedOut, Waiter};
+use crate::wait::{Barrier, Deadline, EventCount, Waiter};
 
 /// What all permits of a semaphore have in common, beside a [`LockWord`] for each. All-zero bytes are a new one.
 #[repr(C)]
@@ -39,7 +39,7 @@ const PATIENCE: u32 = 100;
 
 impl Desk {
     /// A new one.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Desk { recovered: AtomicU64::new(0), waiting: EventCount::new() }
     }
@@ -100,7 +100,7 @@ impl Desk {
         let patrol = || self.take_from_dead(words, me, &dead).map(Ok);
         let more = || words.iter().any(|word| word.read().is_grantable());
         let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, patrol, more);
-        outcome.unwrap_or_else(|TimedOut| Err(PermitError::TimedOut))
+        outcome.unwrap_or(Err(PermitError::TimedOut))
     }
 
     /// Takes a permit over whose holder is dead.

@@ -105,7 +105,7 @@ const PATIENCE: u32 = 1000;
 
 impl Rendezvous {
     /// A new one.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Rendezvous {
             state: AtomicU64::new(0),
@@ -150,7 +150,7 @@ impl Rendezvous {
     }
 
     /// Takes a place in the generation that is open.
-    fn arrive(&self, places: &[Arrival], me: u16, barrier: Barrier) -> Result<Arrived, MeetError> {
+    pub(crate) fn arrive(&self, places: &[Arrival], me: u16, barrier: Barrier) -> Result<Arrived, MeetError> {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             match seen.phase() {
@@ -376,9 +376,15 @@ impl Rendezvous {
 
 impl Arrival {
     /// A place where nobody has been.
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Arrival(AtomicU64::new(0))
+    }
+
+    /// What was read of one, for those who look from outside.
+    #[cfg(not(loom))]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Arrival(AtomicU64::new(bits))
     }
 
     /// Whose place it is in `generation`.

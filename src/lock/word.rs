@@ -102,6 +102,12 @@ impl Word {
         self.0
     }
 
+    /// The inverse, for those who look from outside.
+    #[cfg(not(loom))]
+    pub(crate) fn from_bits(bits: u64) -> Word {
+        Word(bits)
+    }
+
     /// How many transitions there were up to this word, modulo 2⁴³.
     #[inline]
     pub(crate) fn acquisition(self) -> u64 {

@@ -56,7 +56,7 @@ attached!(Condvar, "condition variable");
 type Woken<'a, T> = Result<(MutexGuard<'a, T>, bool), LockError<Inherited<'a, T>>>;
 
 impl Condvar {
-    fn condition(&self) -> &Condition {
+    pub(super) fn condition(&self) -> &Condition {
         // SAFETY: the body of a condition variable is a condition, made of atomics.
         unsafe { self.site().body::<Condition>() }
     }

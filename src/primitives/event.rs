@@ -40,7 +40,7 @@ handle!([], Event, "event", (), |options| options, "");
 attached!(Event, "event");
 
 impl Event {
-    fn flag(&self) -> &Flag {
+    pub(super) fn flag(&self) -> &Flag {
         // SAFETY: the body of an event is a flag, made of atomics.
         unsafe { self.site().body::<Flag>() }
     }

@@ -5,6 +5,7 @@ use super::holding::{Holding, Taken};
 use super::value;
 use crate::wait::Deadline;
 use bytemuck::Pod;
+use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -18,32 +19,39 @@ use std::thread::panicking;
 ///
 /// Dropped by a panic, it leaves the mutex as a dead owner does: the next one to come is told. Leaked (by
 /// [`forget`](core::mem::forget)), it keeps the mutex until the thread ends or the handle is dropped; if its value was
-/// looked at in shared memory, until the handle is, because until then somebody may still be looking. In a child forked meanwhile it does nothing.
+/// looked at in shared memory, until the handle is, because until then somebody may still be looking. In a child forked meanwhile it does nothing, and leads to a
+/// copy.
 #[must_use = "the mutex is given back at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: Pod> {
     holding: &'a Holding,
     /// `None` once it is given back.
     taken: Option<Taken>,
-    /// In shared memory if the handle trusts its peers, else a box of our own.
-    value: NonNull<T>,
+    /// Where the value is: in shared memory, or in a box of our own.
+    value: Cell<NonNull<T>>,
+    /// Whether it is in a box: because the handle does not trust its peers, or because this is a child of the holder.
+    is_private: Cell<bool>,
     /// Whether the thread was panicking already when it took the mutex.
     in_panic: bool,
     /// The mutex is held by a thread.
     thread: PhantomData<(*const (), &'a mut T)>,
 }
 
-// SAFETY: what is shared is `&T`.
-unsafe impl<T: Pod + Sync> Sync for MutexGuard<'_, T> {}
-
 impl<'a, T: Pod> MutexGuard<'a, T> {
     /// The guard of what was just taken.
     #[inline(always)]
     pub(super) fn new(holding: &'a Holding, taken: Taken) -> Self {
-        let mut value = value::place_of::<T>(holding);
+        let guard = MutexGuard {
+            holding,
+            taken: Some(taken),
+            value: Cell::new(value::place_of::<T>(holding)),
+            is_private: Cell::new(false),
+            in_panic: panicking(),
+            thread: PhantomData,
+        };
         if !holding.is_trusting() {
-            value = NonNull::from(Box::leak(value::copy_out::<T>(holding)));
+            guard.copy();
         }
-        MutexGuard { holding, taken: Some(taken), value, in_panic: panicking(), thread: PhantomData }
+        guard
     }
 
     /// Gives the mutex back by `how`; what else the guard has goes with it.
@@ -51,7 +59,7 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
     fn give_back(&mut self, how: impl FnOnce(&Holding, Taken)) {
         let Some(taken) = self.taken.take() else { return };
         let is_ours = self.holding.is_ours(&taken);
-        if !self.holding.is_trusting() {
+        if self.is_private.get() {
             self.end_copy(is_ours);
         }
         if is_ours {
@@ -59,10 +67,17 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
         }
     }
 
+    /// From now on the value is a box of our own.
+    #[cold]
+    fn copy(&self) {
+        self.value.set(NonNull::from(Box::leak(value::copy_out::<T>(self.holding))));
+        self.is_private.set(true);
+    }
+
     #[cold]
     fn end_copy(&mut self, is_ours: bool) {
-        // SAFETY: leaked by `new`, and ended only here, once: `taken` was there.
-        let copy = unsafe { Box::from_raw(self.value.as_ptr()) };
+        // SAFETY: leaked by `copy`, and ended only here, once: `taken` was there.
+        let copy = unsafe { Box::from_raw(self.value.get().as_ptr()) };
         if is_ours {
             value::write_back::<T>(self.holding, &copy);
         }
@@ -85,12 +100,17 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
         (retaken, done)
     }
 
-    /// If references into shared memory are about to be lent out; see [`Holding::lend`].
+    /// Where the value is, about to be lent out; see [`Holding::lend`]. A child of the holder gets a copy.
     #[inline(always)]
-    fn lend(&self) {
-        if self.holding.is_trusting() {
-            self.holding.lend();
+    fn lend(&self) -> NonNull<T> {
+        if !self.is_private.get() {
+            if self.taken.as_ref().is_some_and(|taken| self.holding.is_ours(taken)) {
+                self.holding.lend();
+            } else {
+                self.copy();
+            }
         }
+        self.value.get()
     }
 }
 
@@ -99,19 +119,17 @@ impl<T: Pod> Deref for MutexGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        self.lend();
-        // SAFETY: the mutex is held, and honest peers leave what it protects alone; where they need not be honest, this
-        // is a box of our own.
-        unsafe { self.value.as_ref() }
+        // SAFETY: the mutex is held, and honest peers leave what it protects alone; where they need not be honest, or we
+        // are not the holder, this is a box of our own.
+        unsafe { self.lend().as_ref() }
     }
 }
 
 impl<T: Pod> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        self.lend();
         // SAFETY: as above, and the guard is borrowed exclusively.
-        unsafe { self.value.as_mut() }
+        unsafe { self.lend().as_mut() }
     }
 }
 
@@ -162,9 +180,9 @@ impl<'a, T: Pod> Inherited<'a, T> {
         let holding = guard.holding;
         if let Some(taken) = guard.taken.take_if(|taken| holding.is_ours(taken)) {
             // The repair is of use to the next one only if it is there.
-            if !holding.is_trusting() {
+            if guard.is_private.get() {
                 // SAFETY: a box of our own, until the guard ends.
-                value::write_back(holding, unsafe { guard.value.as_ref() });
+                value::write_back(holding, unsafe { guard.value.get().as_ref() });
             }
             guard.taken = Some(holding.recovered(taken));
         }

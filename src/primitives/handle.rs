@@ -135,7 +135,7 @@ macro_rules! handle {
 macro_rules! attached {
     ($handle:ident, $noun:literal) => {
         impl $handle {
-            fn site(&self) -> &$crate::primitives::site::Site {
+            pub(super) fn site(&self) -> &$crate::primitives::site::Site {
                 &self.attachment.site
             }
 

@@ -45,7 +45,7 @@ impl Since {
     #[inline]
     fn note(&self, held: Word) {
         // Relaxed: nothing is concluded from it.
-        self.0.store(held.acquisition() << 48 | clock::recently() / 1_000_000, Ordering::Relaxed);
+        self.0.store((held.acquisition() << 48) | (clock::recently() / 1_000_000), Ordering::Relaxed);
     }
 
     /// For how long, in milliseconds, the holder that left `seen` has had the lock; `None` if it did not write it down.
@@ -280,10 +280,11 @@ impl Holding {
         }
     }
 
-    /// The holder has one more guard by this handle.
-    pub(super) fn enter_again(&self) {
+    /// The holder has one more guard by this handle; `is_first` if it is its only one.
+    pub(super) fn enter_again(&self, is_first: bool) {
         // Relaxed: only the holder comes here, and the lock orders one holder after the other.
-        self.guards.store(self.guards.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let others = if is_first { 0 } else { self.guards.load(Ordering::Relaxed) };
+        self.guards.store(others.wrapping_add(1), Ordering::Relaxed);
         self.holder.store(u64::from(thread::number()), Ordering::Relaxed);
     }
 

@@ -61,6 +61,7 @@ impl<T: Pod> Mutex<T> {
         self.holding.site()
     }
 
+    #[cfg(test)]
     pub(super) fn holding(&self) -> &Arc<Holding> {
         &self.holding
     }

@@ -126,7 +126,7 @@ impl<T: Pod> ReentrantMutex<T> {
     fn guard(&self, member: Member, depth: u32) -> ReentrantMutexGuard<'_, T> {
         // Relaxed: only the holder's thread reads and writes it.
         self.holding.words().depth.store(depth, Ordering::Relaxed);
-        self.holding.enter_again();
+        self.holding.enter_again(depth == 1);
         ReentrantMutexGuard { holding: &self.holding, member, in_panic: panicking(), thread: PhantomData }
     }
 

@@ -316,16 +316,14 @@ fn nonsense_ends_in_an_error() {
         let mutex = Mutex::anonymous(3_u64).unwrap();
         let handle = if trusting { mutex.clone() } else { untrusting(&mutex) };
         // Owner 9 of a free lock, or a state there is not.
-        let file = std::fs::File::from(std::os::fd::AsFd::as_fd(&mutex).try_clone_to_owned().unwrap());
-        let at = mutex.site().segment().geometry().body_at as u64;
-        std::os::unix::fs::FileExt::write_all_at(&file, &(state << 16 | 9).to_ne_bytes(), at).unwrap();
+        super::scribble(&mutex, 0, state << 16 | 9);
         assert!(
-            matches!(handle.lock().unwrap_err(), LockError::Corrupt(corrupt) if corrupt.found == state << 16 | 9)
+            matches!(handle.lock().unwrap_err(), LockError::Corrupt(why) if why.found == state << 16 | 9)
         );
         assert!(matches!(handle.try_lock().unwrap_err(), LockError::Corrupt(_)));
         assert_eq!(look(&mutex).state, Lock::Nonsense);
         // An owner that cannot be is a dead one.
-        std::os::unix::fs::FileExt::write_all_at(&file, &(1_u64 << 16 | 60_000).to_ne_bytes(), at).unwrap();
+        super::scribble(&mutex, 0, 1 << 16 | 60_000);
         assert!(matches!(handle.lock().unwrap_err(), LockError::OwnerDied(inherited) if *inherited == 3));
     }
 }

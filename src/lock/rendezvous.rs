@@ -130,6 +130,21 @@ impl Rendezvous {
     ) -> Result<usize, MeetError> {
         let arrived = self.arrive(places, me, barrier)?;
         self.open_next_if_all(places, arrived.generation, barrier);
+        self.wait_for_all(places, arrived, me, waiter, barrier, deadline, dead)
+    }
+
+    /// Waits for the others as one that has arrived.
+    #[expect(clippy::too_many_arguments, reason = "who, how, until when, and what to ask meanwhile")]
+    pub(crate) fn wait_for_all(
+        &self,
+        places: &[Arrival],
+        arrived: Arrived,
+        me: u16,
+        waiter: &mut Waiter,
+        barrier: Barrier,
+        deadline: Deadline,
+        dead: impl Fn(u16) -> bool,
+    ) -> Result<usize, MeetError> {
         let attempt = || self.outcome(arrived, barrier);
         let patrol = || {
             if !mutated!("rendezvous.patrol") {

@@ -127,12 +127,26 @@ impl Gate {
     }
 
     /// Gives the lock back and wakes one who waits for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlock(&self, held: Held, barrier: Barrier) {
         self.word.unlock(held);
-        if !mutated!("gate.unlock_wakes") {
-            self.waiting.wake(1, barrier);
+        if mutated!("gate.unlock_wakes") {
+            return;
         }
+        // The usual case alone is inlined: as in `EventCount::wake`.
+        if let Barrier::Light(_) = barrier {
+            barrier.before_wake();
+            if !self.waiting.is_awaited() {
+                return;
+            }
+        }
+        self.wake_one(barrier);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_one(&self, barrier: Barrier) {
+        self.waiting.wake(1, barrier);
     }
 
     /// Keeps the lock for this process while none of its threads is at work; see [`LockWord::park`]. Wakes all:

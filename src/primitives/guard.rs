@@ -8,8 +8,9 @@ use bytemuck::Pod;
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
-use core::ptr::NonNull;
+use core::ptr;
 use std::thread::panicking;
 
 /// A [`Mutex`](crate::Mutex) that is held; dropping this gives it back.
@@ -24,14 +25,13 @@ use std::thread::panicking;
 #[must_use = "the mutex is given back at once if the guard is not kept"]
 pub struct MutexGuard<'a, T: Pod> {
     holding: &'a Holding,
-    /// `None` once it is given back.
-    taken: Option<Taken>,
-    /// Where the value is: in shared memory, or in a box of our own.
-    value: Cell<NonNull<T>>,
-    /// Whether it is in a box: because the handle does not trust its peers, or because this is a child of the holder.
-    is_private: Cell<bool>,
-    /// Whether the thread was panicking already when it took the mutex.
-    in_panic: bool,
+    taken: Taken,
+    /// A box of our own with the value, because the handle does not trust its peers, or because this is a child of the
+    /// holder; null if the value is where it belongs.
+    copy: Cell<*mut T>,
+    /// Not 0 if the thread was panicking already when it took the mutex. A whole word: the processor hands on what was
+    /// written just now only if it is read in the same pieces.
+    in_panic: usize,
     /// The mutex is held by a thread.
     thread: PhantomData<(*const (), &'a mut T)>,
 }
@@ -40,59 +40,26 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
     /// The guard of what was just taken.
     #[inline(always)]
     pub(super) fn new(holding: &'a Holding, taken: Taken) -> Self {
-        let guard = MutexGuard {
+        let copy = if holding.is_trusting() { ptr::null_mut() } else { leaked_copy(holding) };
+        MutexGuard {
             holding,
-            taken: Some(taken),
-            value: Cell::new(value::place_of::<T>(holding)),
-            is_private: Cell::new(false),
-            in_panic: panicking(),
+            taken,
+            copy: Cell::new(copy),
+            in_panic: panicking().into(),
             thread: PhantomData,
-        };
-        if !holding.is_trusting() {
-            guard.copy();
-        }
-        guard
-    }
-
-    /// Gives the mutex back by `how`; what else the guard has goes with it.
-    #[inline(always)]
-    fn give_back(&mut self, how: impl FnOnce(&Holding, Taken)) {
-        let Some(taken) = self.taken.take() else { return };
-        let is_ours = self.holding.is_ours(&taken);
-        if self.is_private.get() {
-            self.end_copy(is_ours);
-        }
-        if is_ours {
-            how(self.holding, taken);
-        }
-    }
-
-    /// From now on the value is a box of our own.
-    #[cold]
-    fn copy(&self) {
-        self.value.set(NonNull::from(Box::leak(value::copy_out::<T>(self.holding))));
-        self.is_private.set(true);
-    }
-
-    #[cold]
-    fn end_copy(&mut self, is_ours: bool) {
-        // SAFETY: leaked by `copy`, and ended only here, once: `taken` was there.
-        let copy = unsafe { Box::from_raw(self.value.get().as_ptr()) };
-        if is_ours {
-            value::write_back::<T>(self.holding, &copy);
         }
     }
 
     /// Lets go of the mutex by `how`, which waits for something, and takes it again. What is not ours, because the process
     /// was forked meanwhile, is only taken.
     pub(super) fn let_go_for(
-        mut self,
+        self,
         how: impl FnOnce(&Holding, Taken) -> bool,
     ) -> (Result<Self, LockError<Inherited<'a, T>>>, bool) {
-        let mut done = false;
-        self.give_back(|holding, taken| done = how(holding, taken));
-        let holding = self.holding;
-        drop(self);
+        let guard = ManuallyDrop::new(self);
+        let holding = guard.holding;
+        // SAFETY: the guard is not dropped, and not used again.
+        let done = unsafe { end(holding, guard.taken, guard.copy.get(), how) }.unwrap_or(false);
         let retaken = match holding.lock(Some(Deadline::NEVER)) {
             Ok(taken) => Ok(MutexGuard::new(holding, taken)),
             Err(error) => Err(error.map(|taken| Inherited::new(holding, taken))),
@@ -102,16 +69,60 @@ impl<'a, T: Pod> MutexGuard<'a, T> {
 
     /// Where the value is, about to be lent out; see [`Holding::lend`]. A child of the holder gets a copy.
     #[inline(always)]
-    fn lend(&self) -> NonNull<T> {
-        if !self.is_private.get() {
-            if self.taken.as_ref().is_some_and(|taken| self.holding.is_ours(taken)) {
-                self.holding.lend();
-            } else {
-                self.copy();
-            }
+    fn lend(&self) -> *mut T {
+        let copy = self.copy.get();
+        if !copy.is_null() {
+            return copy;
         }
-        self.value.get()
+        if self.holding.is_ours(self.taken) {
+            self.holding.lend();
+            return value::place_of::<T>(self.holding).as_ptr();
+        }
+        let copy = leaked_copy(self.holding);
+        self.copy.set(copy);
+        copy
     }
+}
+
+/// The end of a guard: gives the mutex back by `how`, if it is ours. By value, so that guards stay in registers.
+///
+/// # Safety
+/// The guard had these, and is not used any more.
+unsafe fn end<T: Pod, R>(
+    holding: &Holding,
+    taken: Taken,
+    copy: *mut T,
+    how: impl FnOnce(&Holding, Taken) -> R,
+) -> Option<R> {
+    let is_ours = holding.is_ours(taken);
+    if !copy.is_null() {
+        // SAFETY: a box that was leaked for this guard, by whose only end it ends too.
+        let copy = unsafe { Box::from_raw(copy) };
+        if is_ours {
+            value::write_back::<T>(holding, &copy);
+        }
+    }
+    is_ours.then(|| how(holding, taken))
+}
+
+/// The end of a guard that is not as simple as most.
+///
+/// # Safety
+/// As for [`end`].
+#[cold]
+#[inline(never)]
+unsafe fn end_slowly<T: Pod>(holding: &Holding, taken: Taken, copy: *mut T, in_panic: bool) {
+    let how = if panicking() && !in_panic { Holding::leave_behind } else { Holding::unlock };
+    // SAFETY: the caller's promise.
+    unsafe { end(holding, taken, copy, how) };
+}
+
+/// A copy of the value, for [`end`] to end. As it cannot unwind (where there is no memory the process ends), a guard need
+/// not lie in memory to be found there.
+#[cold]
+#[inline(never)]
+extern "C" fn leaked_copy<T: Pod>(holding: &Holding) -> *mut T {
+    Box::into_raw(value::copy_out::<T>(holding))
 }
 
 impl<T: Pod> Deref for MutexGuard<'_, T> {
@@ -121,7 +132,7 @@ impl<T: Pod> Deref for MutexGuard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: the mutex is held, and honest peers leave what it protects alone; where they need not be honest, or we
         // are not the holder, this is a box of our own.
-        unsafe { self.lend().as_ref() }
+        unsafe { &*self.lend() }
     }
 }
 
@@ -129,17 +140,19 @@ impl<T: Pod> DerefMut for MutexGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed exclusively.
-        unsafe { self.lend().as_mut() }
+        unsafe { &mut *self.lend() }
     }
 }
 
 impl<T: Pod> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if panicking() && !self.in_panic {
-            self.give_back(Holding::leave_behind);
+        let (holding, taken, copy) = (self.holding, self.taken, self.copy.get());
+        if copy.is_null() && !panicking() && holding.is_ours(taken) {
+            holding.unlock(taken);
         } else {
-            self.give_back(Holding::unlock);
+            // SAFETY: this is the end.
+            unsafe { end_slowly(holding, taken, copy, self.in_panic != 0) };
         }
     }
 }
@@ -163,28 +176,31 @@ impl<T: Pod + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 /// [`NotRecoverable`](crate::LockError::NotRecoverable).
 #[must_use = "dropping it gives what the mutex protects up for lost"]
 pub struct Inherited<'a, T: Pod> {
-    /// `None` once it was recovered.
-    guard: Option<MutexGuard<'a, T>>,
+    /// Ended by `drop`, or moved out by `recover`.
+    guard: ManuallyDrop<MutexGuard<'a, T>>,
 }
 
 impl<'a, T: Pod> Inherited<'a, T> {
     pub(super) fn new(holding: &'a Holding, taken: Taken) -> Self {
-        Inherited { guard: Some(MutexGuard::new(holding, taken)) }
+        Inherited { guard: ManuallyDrop::new(MutexGuard::new(holding, taken)) }
     }
 
     /// Repairs the value by `repair`, and goes on as if nothing had happened. If this process dies before that is done,
     /// the next one to come has to do it; if `repair` panics, the value is given up for lost.
     pub fn recover(mut self, repair: impl FnOnce(&mut T)) -> MutexGuard<'a, T> {
         repair(&mut self);
-        let Some(mut guard) = self.guard.take() else { unreachable!("only this and `drop` take it") };
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, and not used again.
+        let mut guard = unsafe { ManuallyDrop::take(&mut this.guard) };
         let holding = guard.holding;
-        if let Some(taken) = guard.taken.take_if(|taken| holding.is_ours(taken)) {
-            // The repair is of use to the next one only if it is there.
-            if guard.is_private.get() {
-                // SAFETY: a box of our own, until the guard ends.
-                value::write_back(holding, unsafe { guard.value.get().as_ref() });
+        if holding.is_ours(guard.taken) {
+            let copy = guard.copy.get();
+            // SAFETY: null, or a box of our own until the guard ends.
+            if let Some(copy) = unsafe { copy.as_ref() } {
+                // The repair is of use to the next one only if it is there.
+                value::write_back(holding, copy);
             }
-            guard.taken = Some(holding.recovered(taken));
+            guard.taken = holding.recovered(guard.taken);
         }
         guard
     }
@@ -194,23 +210,21 @@ impl<T: Pod> Deref for Inherited<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        let Some(guard) = &self.guard else { unreachable!("taken by value only") };
-        guard
+        &self.guard
     }
 }
 
 impl<T: Pod> DerefMut for Inherited<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        let Some(guard) = &mut self.guard else { unreachable!("taken by value only") };
-        guard
+        &mut self.guard
     }
 }
 
 impl<T: Pod> Drop for Inherited<'_, T> {
     fn drop(&mut self) {
-        if let Some(mut guard) = self.guard.take() {
-            guard.give_back(Holding::abandon);
-        }
+        let guard = &self.guard;
+        // SAFETY: this is the end, and the guard itself is not dropped.
+        unsafe { end(guard.holding, guard.taken, guard.copy.get(), Holding::abandon) };
     }
 }
 

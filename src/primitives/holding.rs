@@ -10,6 +10,7 @@ use crate::options::Settings;
 use crate::segment::Member;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock;
+use crate::sys::fork::Generation;
 use crate::wait::{Barrier, Deadline, TimedOut, Wait};
 use core::convert::Infallible;
 use core::mem::size_of;
@@ -69,6 +70,8 @@ pub(super) struct Holding {
     /// The words in the site's block, and whether what they protect may be lent out: found once.
     words: NonNull<Words>,
     is_trusting: bool,
+    /// The segment's, at hand.
+    generation: Generation,
     /// Whether each holder writes down when it took the lock.
     is_timed: bool,
     barrier: Barrier,
@@ -77,31 +80,36 @@ pub(super) struct Holding {
     asked: AtomicU64,
     /// The thread that last made sure to be [remembered](thread::remember) here.
     known_to: AtomicU64,
-    /// The thread that has the lock by this handle, and [`LENT`]; 0 if none has.
-    holder: AtomicU64,
+    /// The thread that has the lock by this handle; 0 if none has.
+    holder: AtomicU32,
+    /// Not 0 if it may have lent out references into what the lock protects.
+    lent: AtomicU32,
     /// How many guards the holder has by this handle, if it can have several.
     guards: AtomicU64,
 }
-
-/// The holder may have lent out references into what the lock protects.
-const LENT: u64 = 1 << 32;
 
 // SAFETY: `words` points to memory that `site` keeps mapped, and consists of atomics.
 unsafe impl Send for Holding {}
 // SAFETY: as above.
 unsafe impl Sync for Holding {}
 
-/// A lock that is held: by which word, as whom.
-#[derive(Debug)]
+/// A lock that is held: by which word, as whom. Whoever has one gives it back once: small and plain, so that it stays in
+/// registers.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
-    held: Held,
+    word: Word,
     member: Member,
 }
 
 impl Taken {
     /// As whom it is held.
-    pub(super) fn member(&self) -> Member {
+    pub(super) fn member(self) -> Member {
         self.member
+    }
+
+    #[inline(always)]
+    fn held(self) -> Held {
+        Held::again(self.word)
     }
 }
 
@@ -118,13 +126,15 @@ impl Holding {
             words,
             is_trusting: site.segment().is_trusted(),
             is_timed,
-            site,
             barrier: Barrier::of_this_process(),
             learnt: Learnt::new(wait),
             asked: AtomicU64::new(0),
             known_to: AtomicU64::new(0),
-            holder: AtomicU64::new(0),
+            holder: AtomicU32::new(0),
+            lent: AtomicU32::new(0),
+            generation: site.segment().generation(),
             guards: AtomicU64::new(0),
+            site,
         })
     }
 
@@ -250,8 +260,9 @@ impl Holding {
             words.since.note(held.word());
         }
         // Relaxed: only the thread that finds its own number there concludes anything from it.
-        self.holder.store(u64::from(thread), Ordering::Relaxed);
-        Taken { held, member }
+        self.holder.store(thread, Ordering::Relaxed);
+        self.lent.store(0, Ordering::Relaxed);
+        Taken { word: held.word(), member }
     }
 
     /// References into what the lock protects are about to be lent out. If the guard leaks, they may outlive its thread,
@@ -259,13 +270,13 @@ impl Holding {
     #[inline(always)]
     pub(super) fn lend(&self) {
         // Relaxed: as in `enter`. Only the holder comes here.
-        self.holder.store(self.holder.load(Ordering::Relaxed) | LENT, Ordering::Relaxed);
+        self.lent.store(1, Ordering::Relaxed);
     }
 
     /// The thread `thread` of this process has ended. What it holds is left to others, unless somebody may still be
     /// looking at it.
     pub(super) fn bury(&self, thread: u32) {
-        if self.holder.load(Ordering::Relaxed) == u64::from(thread) {
+        if self.holder.load(Ordering::Relaxed) == thread && self.lent.load(Ordering::Relaxed) == 0 {
             self.leave_if_held_by(thread);
         }
     }
@@ -285,7 +296,7 @@ impl Holding {
         // Relaxed: only the holder comes here, and the lock orders one holder after the other.
         let others = if is_first { 0 } else { self.guards.load(Ordering::Relaxed) };
         self.guards.store(others.wrapping_add(1), Ordering::Relaxed);
-        self.holder.store(u64::from(thread::number()), Ordering::Relaxed);
+        self.holder.store(thread::number(), Ordering::Relaxed);
     }
 
     /// The holder has one guard less by this handle.
@@ -304,8 +315,8 @@ impl Holding {
 
     /// Whether a lock is held by this process, and not by one it was forked from.
     #[inline(always)]
-    pub(super) fn is_ours(&self, taken: &Taken) -> bool {
-        self.site.segment().is_still(taken.member)
+    pub(super) fn is_ours(&self, taken: Taken) -> bool {
+        taken.member.is_of(self.generation)
     }
 
     /// Gives the lock back, which [is ours](Self::is_ours) and was taken once, and waits to be told of `condition`. What
@@ -326,26 +337,26 @@ impl Holding {
     #[inline(always)]
     pub(super) fn unlock(&self, taken: Taken) {
         self.let_go();
-        self.words().gate.unlock(taken.held, self.barrier);
+        self.words().gate.unlock(taken.held(), self.barrier);
     }
 
     /// Leaves the lock, which [is ours](Self::is_ours), as the dead do.
     #[cold]
     pub(super) fn leave_behind(&self, taken: Taken) {
         self.let_go();
-        self.words().gate.leave_behind(taken.held, self.barrier);
+        self.words().gate.leave_behind(taken.held(), self.barrier);
     }
 
     /// Gives what the lock protects, which [is ours](Self::is_ours), up for lost.
     #[cold]
     pub(super) fn abandon(&self, taken: Taken) {
         self.let_go();
-        self.words().gate.abandon(taken.held, self.barrier);
+        self.words().gate.abandon(taken.held(), self.barrier);
     }
 
     /// The holder, which [is us](Self::is_ours), has repaired what the lock protects.
     pub(super) fn recovered(&self, taken: Taken) -> Taken {
-        let held = self.words().gate.recovered(taken.held);
+        let held = self.words().gate.recovered(taken.held());
         self.enter(held, taken.member, thread::number())
     }
 }
@@ -355,7 +366,7 @@ impl Drop for Holding {
         // A guard was leaked, and so were all references it lent out; but they were borrowed by this handle.
         match self.holder.load(Ordering::Relaxed) {
             0 => {}
-            holder => self.leave_if_held_by(holder as u32),
+            holder => self.leave_if_held_by(holder),
         }
     }
 }

@@ -106,7 +106,11 @@ impl<T: Pod> Mutex<T> {
     fn lock_when(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
         match self.holding.try_lock_simply() {
             Some(taken) => Ok(MutexGuard::new(&self.holding, taken)),
-            None => self.lock_slowly(deadline),
+            // Taken apart, so that what the slow way returns through memory does not keep the fast way's guard there.
+            None => match self.lock_slowly(deadline) {
+                Ok(guard) => Ok(guard),
+                Err(error) => Err(error),
+            },
         }
     }
 

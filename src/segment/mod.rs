@@ -177,7 +177,7 @@ impl Segment {
     /// Whether this is still the process that was `member`, and not a child of it.
     #[inline]
     pub(crate) fn is_still(&self, member: Member) -> bool {
-        self.generation.is(member.0 >> 16)
+        member.is_of(self.generation)
     }
 
     /// Whether the process that holds, or held, `index` is gone. Costs two system calls.
@@ -285,6 +285,12 @@ impl Segment {
 pub(crate) struct Member(u64);
 
 impl Member {
+    /// Whether `generation`, that of the running process, is still the one it was.
+    #[inline(always)]
+    pub(crate) fn is_of(self, generation: Generation) -> bool {
+        generation.is(self.0 >> 16)
+    }
+
     /// The participant index; never 0.
     #[inline]
     pub(crate) fn index(self) -> u16 {

@@ -123,11 +123,17 @@ impl<T: Pod> ReentrantMutex<T> {
         Ok(guard)
     }
 
+    #[inline]
     fn guard(&self, member: Member, depth: u32) -> ReentrantMutexGuard<'_, T> {
         // Relaxed: only the holder's thread reads and writes it.
         self.holding.words().depth.store(depth, Ordering::Relaxed);
         self.holding.enter_again(depth == 1);
-        ReentrantMutexGuard { holding: &self.holding, member, in_panic: panicking(), thread: PhantomData }
+        ReentrantMutexGuard {
+            holding: &self.holding,
+            member,
+            in_panic: panicking().into(),
+            thread: PhantomData,
+        }
     }
 
     /// Another handle to the same mutex with another way of waiting.
@@ -159,7 +165,8 @@ impl<T: Pod> fmt::Debug for ReentrantMutex<T> {
 pub struct ReentrantMutexGuard<'a, T: Pod> {
     holding: &'a Holding,
     member: Member,
-    in_panic: bool,
+    /// A whole word, as in `MutexGuard`.
+    in_panic: usize,
     /// The mutex is held by a thread.
     thread: PhantomData<(*const (), &'a T)>,
 }
@@ -211,7 +218,7 @@ impl<T: Pod> Drop for ReentrantMutexGuard<'_, T> {
         let barrier = self.holding.barrier();
         if seen.inconsistent() {
             words.gate.abandon(held, barrier);
-        } else if panicking() && !self.in_panic {
+        } else if panicking() && self.in_panic == 0 {
             words.gate.leave_behind(held, barrier);
         } else {
             words.gate.unlock(held, barrier);

@@ -3,6 +3,7 @@
 mod barrier;
 mod condvar;
 mod event;
+mod looking;
 mod mutex;
 mod reentrant;
 mod semaphore;

@@ -340,6 +340,20 @@ pub enum Kind {
     ByteQueue,
     /// A [`JoinableQueue`](crate::JoinableQueue).
     JoinableQueue,
+    /// A [`Mutex`](crate::Mutex).
+    Mutex,
+    /// A [`ReentrantMutex`](crate::ReentrantMutex).
+    ReentrantMutex,
+    /// A [`Semaphore`](crate::Semaphore).
+    Semaphore,
+    /// An [`OwnedSemaphore`](crate::OwnedSemaphore).
+    OwnedSemaphore,
+    /// An [`Event`](crate::Event).
+    Event,
+    /// A [`Condvar`](crate::Condvar).
+    Condvar,
+    /// A [`Barrier`](crate::Barrier).
+    Barrier,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -353,6 +367,13 @@ impl Kind {
             Kind::Queue => 4,
             Kind::ByteQueue => 5,
             Kind::JoinableQueue => 6,
+            Kind::Mutex => 7,
+            Kind::ReentrantMutex => 8,
+            Kind::Semaphore => 9,
+            Kind::OwnedSemaphore => 10,
+            Kind::Event => 11,
+            Kind::Condvar => 12,
+            Kind::Barrier => 13,
             Kind::Unknown(number) => number,
         }
     }
@@ -365,6 +386,13 @@ impl Kind {
             4 => Kind::Queue,
             5 => Kind::ByteQueue,
             6 => Kind::JoinableQueue,
+            7 => Kind::Mutex,
+            8 => Kind::ReentrantMutex,
+            9 => Kind::Semaphore,
+            10 => Kind::OwnedSemaphore,
+            11 => Kind::Event,
+            12 => Kind::Condvar,
+            13 => Kind::Barrier,
             other => Kind::Unknown(other),
         }
     }
@@ -379,6 +407,13 @@ impl fmt::Display for Kind {
             Kind::Queue => f.write_str("a queue"),
             Kind::ByteQueue => f.write_str("a queue of bytes"),
             Kind::JoinableQueue => f.write_str("a joinable queue"),
+            Kind::Mutex => f.write_str("a mutex"),
+            Kind::ReentrantMutex => f.write_str("a reentrant mutex"),
+            Kind::Semaphore => f.write_str("a semaphore"),
+            Kind::OwnedSemaphore => f.write_str("a semaphore of owned permits"),
+            Kind::Event => f.write_str("an event"),
+            Kind::Condvar => f.write_str("a condition variable"),
+            Kind::Barrier => f.write_str("a barrier"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

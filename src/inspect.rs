@@ -37,9 +37,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 mod pipe;
+mod primitives;
 mod queue;
 
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
+use primitives::Block;
+pub use primitives::{Barrier, Condvar, Event, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
 pub use queue::{Chunks, InHand, Queue};
 
 /// A name in the directory for named objects.
@@ -113,6 +116,18 @@ pub enum Detail {
     Pipe(Box<Pipe>),
     /// Of a queue.
     Queue(Box<Queue>),
+    /// Of a mutex, reentrant or not.
+    Lock(Box<Mutex>),
+    /// Of a semaphore.
+    Semaphore(Semaphore),
+    /// Of a semaphore of owned permits.
+    OwnedSemaphore(Box<OwnedSemaphore>),
+    /// Of an event.
+    Event(Event),
+    /// Of a condition variable.
+    Condvar(Condvar),
+    /// Of a barrier.
+    Barrier(Box<Barrier>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -296,6 +311,18 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
         Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => {
             Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
+        }
+        Kind::Mutex | Kind::ReentrantMutex => {
+            Detail::Lock(Box::new(primitives::look_at_lock(fd, Block::whole(geometry), table)?))
+        }
+        Kind::Semaphore => Detail::Semaphore(primitives::look_at_semaphore(fd, Block::whole(geometry))?),
+        Kind::OwnedSemaphore => {
+            Detail::OwnedSemaphore(Box::new(primitives::look_at_owned(fd, Block::whole(geometry), table)?))
+        }
+        Kind::Event => Detail::Event(primitives::look_at_event(fd, Block::whole(geometry))?),
+        Kind::Condvar => Detail::Condvar(primitives::look_at_condvar(fd, Block::whole(geometry))?),
+        Kind::Barrier => {
+            Detail::Barrier(Box::new(primitives::look_at_barrier(fd, Block::whole(geometry), table)?))
         }
         Kind::Unknown(_) => Detail::None,
     })

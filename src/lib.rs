@@ -17,6 +17,10 @@
 //! | any number of processes that send, any number that receive: values of one plain type, or bytes | [`Queue`], or [`SimpleQueue`] with nothing to choose |
 //! | the same, and work that must be done even if the worker dies | [`JoinableQueue`] |
 //! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
+//! | a value that several processes change, one at a time | [`Mutex`], or [`ReentrantMutex`]; with [`Condvar`] to wait until it is as one wants it |
+//! | something that happens, or has happened | [`Event`] |
+//! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
+//! | parties that go on together | [`Barrier`] |
 //!
 //! Each can be made with a name ([`create`](spsc::Producer::create), [`open`](spsc::Producer::open)), without one to be
 //! handed over as a descriptor ([`anonymous`](spsc::Producer::anonymous), [`from_fd`](spsc::Producer::from_fd)), or for
@@ -57,6 +61,7 @@ pub mod instruments;
 mod lock;
 mod options;
 mod pool;
+mod primitives;
 mod ring;
 mod segment;
 mod sync;
@@ -69,5 +74,9 @@ pub use channel::{
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
+pub use primitives::{
+    AcquireError, Barrier, BarrierError, Condvar, Event, Inherited, LockError, Met, Mutex, MutexGuard,
+    OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore,
+};
 pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

@@ -61,6 +61,12 @@ pub(crate) struct Settings {
     pub(crate) max_held: Option<u64>,
     /// Only for queues of bytes: how many bytes the large messages may take together.
     pub(crate) max_bytes: Option<u64>,
+    /// Only for objects that hold one value: what it is at first. Zeros, unless asked otherwise.
+    pub(crate) initial: Option<Arc<[u8]>>,
+    /// Only for semaphores: how many permits there are at first.
+    pub(crate) permits: Option<u32>,
+    /// Only for locks: whether holders write down when they took it.
+    pub(crate) timed: bool,
 }
 
 /// What can be made of a segment.
@@ -70,6 +76,11 @@ pub(crate) trait Object: Sized {
 
     /// See [`Sweep`].
     const SWEEP: Sweep;
+
+    /// Gives a new object what it does not have if all its bytes are zero. Nobody else can see it yet.
+    fn initialise(_segment: &Segment, _settings: &Settings) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Takes the endpoint's role in a segment whose header agrees with [`plan`](Self::plan).
     fn attach(segment: Arc<Segment>, settings: &Settings) -> Result<Self, Error>;
@@ -97,6 +108,9 @@ impl<E> Options<E> {
             message_size: None,
             max_held: None,
             max_bytes: None,
+            initial: None,
+            permits: None,
+            timed: false,
         };
         Options { settings, endpoint: PhantomData }
     }
@@ -171,6 +185,7 @@ impl<E: Object> Options<E> {
     /// [`Error::AlreadyExists`]; [`Error::BadCapacity`], [`Error::NoSpace`] and others for what cannot be made.
     pub fn create(&self, name: &str) -> Result<E, Error> {
         let (segment, unlinked) = Segment::create(name, &self.expected()?, &self.settings.terms)?;
+        E::initialise(&segment, &self.settings)?;
         let segment = Arc::new(segment);
         let endpoint = E::attach(Arc::clone(&segment), &self.settings)?;
         unlinked.link(&segment)?;
@@ -224,6 +239,7 @@ impl<E: Portable> Options<E> {
     /// As [`create`](Self::create).
     pub fn anonymous(&self) -> Result<E, Error> {
         let segment = Segment::anonymous(&self.expected()?, &self.settings.terms)?;
+        E::initialise(&segment, &self.settings)?;
         E::attach(Arc::new(segment), &self.settings)
     }
 

@@ -7,11 +7,13 @@
 //! | [`parcel`] | the same for pipes, up to gigabytes |
 //! | [`support`] | names, child processes, and the watchdog of each test |
 //! | [`books`] | messages of queues, and the books about them |
+//! | [`halves`] | what the mutexes of the tests protect |
 //! | [`fd`] | descriptors sent over a socket |
 
 pub mod books;
 pub mod ends;
 pub mod fd;
+pub mod halves;
 pub mod message;
 pub mod parcel;
 pub mod support;

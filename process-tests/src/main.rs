@@ -8,6 +8,7 @@
 //! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
 //! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
+//! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -27,6 +28,7 @@
 
 mod byte_queues;
 mod forks;
+mod locks;
 mod pipe_forks;
 mod pipes;
 mod queue_scenes;
@@ -59,6 +61,10 @@ fn main() -> Result<(), Failure> {
         [kind @ ("bytes" | "jobs"), place, wait, script @ ..] => byte_queues::play(kind, place, wait, script),
         ["queuefork", path] => queue_scenes::forks(path),
         ["queuefull", directory] => queue_scenes::full(directory),
+        [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
+            locks::play(kind, path, script)
+        }
+        ["mutexfork"] => locks::fork_with_guards(),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {
             say("idle");

@@ -226,6 +226,18 @@ impl Peer<'_> {
     }
 }
 
+impl Peer<'_> {
+    /// Waits for its end by SIGKILL, or by a success if the signal came too late.
+    ///
+    /// # Panics
+    /// If it is neither.
+    pub fn was_killed_or_done(mut self) {
+        let status = self.end();
+        let killed = status.signal() == Some(libc::SIGKILL);
+        assert!(killed || status.success(), "{}: {status}", self.test.name);
+    }
+}
+
 impl Drop for Peer<'_> {
     fn drop(&mut self) {
         if !self.reaped {

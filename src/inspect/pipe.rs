@@ -83,7 +83,7 @@ pub struct Lane {
     pub turns_to_receive: Traffic,
 }
 
-/// What a lock of a pipe is like.
+/// Who has a lock: one of a pipe, or a mutex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lock {
@@ -95,6 +95,8 @@ pub enum Lock {
     Kept(Participant),
     /// Its holder died, and nobody has taken it since.
     Died,
+    /// What it protects was given up for lost: nobody gets it again.
+    NotRecoverable,
     /// The word means nothing; a process wrote it against the rules.
     Nonsense,
 }

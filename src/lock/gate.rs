@@ -1,6 +1,6 @@
 //! A lock that can be waited for: the word, and an eventcount beside it.
 
-use super::word::{Held, LockWord, Refused, State};
+use super::word::{Held, LockWord, Refused, State, Word};
 use crate::sync::mutated;
 use crate::wait::{ALL, Barrier, Deadline, EventCount, TimedOut, Waiter};
 
@@ -67,7 +67,6 @@ impl Gate {
     ///
     /// # Errors
     /// [`LockFailed`].
-    #[cfg(any(loom, test))]
     pub(crate) fn lock<E>(
         &self,
         me: u16,
@@ -128,12 +127,26 @@ impl Gate {
     }
 
     /// Gives the lock back and wakes one who waits for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlock(&self, held: Held, barrier: Barrier) {
         self.word.unlock(held);
-        if !mutated!("gate.unlock_wakes") {
-            self.waiting.wake(1, barrier);
+        if mutated!("gate.unlock_wakes") {
+            return;
         }
+        // The usual case alone is inlined: as in `EventCount::wake`.
+        if let Barrier::Light(_) = barrier {
+            barrier.before_wake();
+            if !self.waiting.is_awaited() {
+                return;
+            }
+        }
+        self.wake_one(barrier);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_one(&self, barrier: Barrier) {
+        self.waiting.wake(1, barrier);
     }
 
     /// Keeps the lock for this process while none of its threads is at work; see [`LockWord::park`]. Wakes all:
@@ -148,8 +161,24 @@ impl Gate {
         self.word.recovered(held)
     }
 
+    /// The holder leaves the lock as the dead do; see [`LockWord::leave_behind`].
+    pub(crate) fn leave_behind(&self, held: Held, barrier: Barrier) {
+        self.word.leave_behind(held);
+        if !mutated!("gate.leaving_wakes") {
+            self.waiting.wake(1, barrier);
+        }
+    }
+
+    /// The same for a holder of this process that is gone; see [`LockWord::bury`].
+    pub(crate) fn bury(&self, held: Word, barrier: Barrier) -> bool {
+        let buried = self.word.bury(held);
+        if buried && !mutated!("gate.burial_wakes") {
+            self.waiting.wake(1, barrier);
+        }
+        buried
+    }
+
     /// The holder gives what the lock protects up for lost, and everybody who waits learns it.
-    #[cfg(loom)]
     pub(crate) fn abandon(&self, held: Held, barrier: Barrier) {
         self.word.abandon(held);
         self.waiting.wake(if mutated!("gate.abandon_wakes_all") { 1 } else { ALL }, barrier);

@@ -4,11 +4,31 @@
 //! |---|---|
 //! | `word` | the 64-bit word: who holds the lock, and what became of him |
 //! | `gate` | the word with an eventcount beside it: a lock that can be waited for |
+//! | `owner` | which thread of the holding process it is |
+//! | `condition` | being told of something while one lets go of a lock |
+//! | `flag` | something that has happened, or not |
+//! | `count` | permits that anybody may give |
+//! | `permits` | permits that come back if their holder dies |
+//! | `rendezvous` | parties that wait for each other |
 
+mod condition;
+mod count;
+mod flag;
 mod gate;
+mod owner;
+mod permits;
+mod rendezvous;
 mod word;
 
+pub(crate) use condition::Condition;
+pub(crate) use count::{Count, CountError};
+#[allow(unused_imports, reason = "for the models")]
+pub(crate) use flag::Begun;
+pub(crate) use flag::Flag;
 #[allow(unused_imports, reason = "for the channels above")]
 pub(crate) use gate::{Gate, LockFailed};
+pub(crate) use owner::Owner;
+pub(crate) use permits::{Desk, Permit, PermitError};
+pub(crate) use rendezvous::{Arrival, MeetError, Phase, Rendezvous};
 #[allow(unused_imports, reason = "for the channels above, and the models")]
-pub(crate) use word::{Grant, Held, LockWord, Refused, State};
+pub(crate) use word::{Grant, Held, LockWord, Refused, State, Word};

@@ -71,6 +71,11 @@ impl Word {
         }
     }
 
+    /// Whether whoever comes gets the lock.
+    pub(crate) fn is_grantable(self) -> bool {
+        matches!(self.state(), Some(State::Free | State::Died))
+    }
+
     /// The participant index of the holder or keeper; 0 is nobody.
     #[inline]
     pub(crate) fn owner(self) -> u16 {
@@ -91,8 +96,26 @@ impl Word {
         Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
     }
 
+    /// As a number, to be compared.
     #[inline]
-    fn owned_by(self, owner: u16) -> bool {
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse, for those who look from outside.
+    #[cfg(not(loom))]
+    pub(crate) fn from_bits(bits: u64) -> Word {
+        Word(bits)
+    }
+
+    /// How many transitions there were up to this word, modulo 2⁴³.
+    #[inline]
+    pub(crate) fn acquisition(self) -> u64 {
+        self.0 / ACQUISITION
+    }
+
+    #[inline]
+    pub(crate) fn owned_by(self, owner: u16) -> bool {
         self.owner() == owner && matches!(self.state(), Some(State::Held | State::Midway))
     }
 }
@@ -133,6 +156,11 @@ impl Held {
         Held { word, grant: if word.inconsistent() { Grant::OwnerDied } else { grant } }
     }
 
+    /// The lock that this very thread has taken before and still holds, as `word` says, and of which nothing else is held.
+    pub(crate) fn again(word: Word) -> Held {
+        Held::new(word, Grant::Clean)
+    }
+
     /// How the lock was found.
     pub(crate) fn grant(&self) -> Grant {
         self.grant
@@ -147,6 +175,12 @@ impl Held {
     /// Whether what the lock protects still waits for repair.
     pub(crate) fn inconsistent(&self) -> bool {
         self.word.inconsistent()
+    }
+
+    /// The word its holder left in the lock.
+    #[inline]
+    pub(crate) fn word(&self) -> Word {
+        self.word
     }
 }
 
@@ -210,6 +244,18 @@ impl LockWord {
         Err(Refused::Held(seen))
     }
 
+    /// Takes the lock if it is free and whole, by a single try: what is fast is short.
+    #[inline(always)]
+    pub(crate) fn try_lock_whole(&self, me: u16) -> Option<Held> {
+        let seen = self.read();
+        // Neither a state, nor an owner, nor INCONSISTENT.
+        if seen.0 & (ACQUISITION - 1) != 0 {
+            return None;
+        }
+        let next = seen.next(State::Held, me, false);
+        self.exchange(seen, next).ok().map(|()| Held { word: next, grant: Grant::Clean })
+    }
+
     /// Takes the lock from a dead process. `seen` is the word that named it, read before the caller found out
     /// that it is dead. `None` if the word has moved: then somebody else was faster.
     pub(crate) fn take_over(&self, seen: Word, me: u16) -> Option<Held> {
@@ -251,8 +297,22 @@ impl LockWord {
         Held::new(word, Grant::Clean)
     }
 
+    /// The holder leaves the lock as the dead do: whoever comes next is told to repair.
+    pub(crate) fn leave_behind(&self, held: Held) {
+        self.leave(held.word.next(State::Died, 0, held.word.inconsistent()));
+    }
+
+    /// Leaves the lock like that for a holder of this process that is gone, by the exact word it held the lock with.
+    /// Returns whether it was still held so.
+    pub(crate) fn bury(&self, held: Word) -> bool {
+        let seen = if mutated!("lock.bury_exactly") { self.read() } else { held };
+        if !matches!(seen.state(), Some(State::Held)) {
+            return false;
+        }
+        self.exchange(seen, seen.next(State::Died, 0, seen.inconsistent())).is_ok()
+    }
+
     /// The holder gives what the lock protects up for lost: nobody gets it again.
-    #[cfg(any(loom, test))]
     pub(crate) fn abandon(&self, held: Held) {
         self.leave(held.word.next(State::NotRecoverable, 0, held.word.inconsistent()));
     }

@@ -170,12 +170,31 @@ impl Segment {
         if self.generation.is(member >> 16) { Ok(member as u16) } else { Registry::get()?.rejoin(self) }
     }
 
-    /// The same, unless this is a forked child's first call.
+    /// The same with the generation it holds for: see [`is_still`](Self::is_still).
+    ///
+    /// # Errors
+    /// As [`me`](Self::me).
+    #[inline]
+    pub(crate) fn member(&self) -> Result<Member, Error> {
+        if let Some(member) = self.member_if_known() {
+            return Ok(member);
+        }
+        let index = Registry::get()?.rejoin(self)?;
+        Ok(Member(self.generation.current() << 16 | u64::from(index)))
+    }
+
+    /// The same, if it is the one it was at the last call.
     #[inline(always)]
-    pub(crate) fn me_already(&self) -> Option<u16> {
+    pub(crate) fn member_if_known(&self) -> Option<Member> {
         // Relaxed: as in `me`.
         let member = self.member.load(Ordering::Relaxed);
-        self.generation.is(member >> 16).then_some(member as u16)
+        self.generation.is(member >> 16).then_some(Member(member))
+    }
+
+    /// Whether this is still the process that was `member`, and not a child of it.
+    #[inline]
+    pub(crate) fn is_still(&self, member: Member) -> bool {
+        member.is_of(self.generation)
     }
 
     /// Whether the process that holds, or held, `index` is gone. Costs two system calls.
@@ -275,6 +294,24 @@ impl Segment {
 
     pub(crate) fn sweep(&self, index: u16) {
         (self.sweep)(self, index);
+    }
+}
+
+/// A process as a participant: claims made under its index are its own for as long as it is the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member(u64);
+
+impl Member {
+    /// Whether `generation`, that of the running process, is still the one it was.
+    #[inline(always)]
+    pub(crate) fn is_of(self, generation: Generation) -> bool {
+        generation.is(self.0 >> 16)
+    }
+
+    /// The participant index; never 0.
+    #[inline]
+    pub(crate) fn index(self) -> u16 {
+        self.0 as u16
     }
 }
 

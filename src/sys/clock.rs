@@ -13,12 +13,25 @@ pub(crate) fn now() -> u64 {
 /// A number that changes every few milliseconds, for a fifth of the price of [`now`].
 #[inline]
 pub(crate) fn tick() -> u64 {
+    let time = coarse();
+    // Nanoseconds within the second take 30 bits.
+    (time.tv_sec as u64) << 30 | time.tv_nsec as u64
+}
+
+/// As [`now`], a few milliseconds late, for a fifth of its price.
+#[inline]
+pub(crate) fn recently() -> u64 {
+    let time = coarse();
+    (time.tv_sec as u64).wrapping_mul(NANOS_PER_SECOND).wrapping_add(time.tv_nsec as u64)
+}
+
+#[inline]
+fn coarse() -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a timespec of ours for the call to fill.
     let outcome = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
     debug_assert_eq!(outcome, 0, "CLOCK_MONOTONIC_COARSE is part of every Linux since 2.6.32");
-    // Nanoseconds within the second take 30 bits.
-    (time.tv_sec as u64) << 30 | time.tv_nsec as u64
+    time
 }
 
 /// Nanoseconds as the kernel takes them. A time beyond what it can hold becomes the latest it can.

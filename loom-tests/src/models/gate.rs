@@ -27,6 +27,8 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model { name: "given_up", preemptions: 2, body: given_up, kills: &["gate.abandon_wakes_all"] },
     Model { name: "swept_while_waited_for", preemptions: 3, body: swept_while_waited_for, kills: &["gate.sweep_wakes"] },
+    Model { name: "left_behind", preemptions: 2, body: left_behind::<false>, kills: &["gate.leaving_wakes"] },
+    Model { name: "buried", preemptions: 2, body: left_behind::<true>, kills: &["gate.burial_wakes"] },
 ];
 
 struct Shared {
@@ -183,4 +185,28 @@ fn swept_while_waited_for() {
     });
     assert!(shared.gate.sweep(1, Barrier::of_this_process()));
     waiting.join().unwrap();
+}
+
+/// A holder leaves in the middle, by a panic or because its thread ended; who waits is told.
+fn left_behind<const BURIED: bool>() {
+    let shared = Shared::new();
+    let held = shared.lock(1).unwrap();
+    let waiting = thread::spawn({
+        let shared = shared.clone();
+        move || {
+            let held = shared.lock(2).unwrap();
+            assert_eq!((held.grant(), shared.read(&held)), (Grant::OwnerDied, (1, 0)));
+            shared.write(1, 1);
+            shared.unlock(shared.gate.recovered(held));
+        }
+    });
+    shared.write(1, 0);
+    let barrier = Barrier::of_this_process();
+    if BURIED {
+        assert!(shared.gate.bury(held.word(), barrier));
+    } else {
+        shared.gate.leave_behind(held, barrier);
+    }
+    waiting.join().unwrap();
+    assert_eq!(shared.lock(3).unwrap().grant(), Grant::Clean);
 }

@@ -3,7 +3,7 @@
 //! A process is a participant index; a crash is a thread that stops using the lock and then sets its flag.
 
 use crate::harness::Model;
-use crate::lock::{Grant, Held, LockWord, Refused};
+use crate::lock::{Grant, Held, LockWord, Owner, Refused};
 use crate::sync::{AtomicU32, Ordering, Slot};
 use loom::thread;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub(crate) const MODELS: &[Model] = &[
         body: swept_by_a_third,
         kills: &["lock.exchange", "lock.read"],
     },
+    Model { name: "buried_too_late", preemptions: 3, body: buried_too_late, kills: &["lock.bury_exactly"] },
+    Model { name: "signed_by_another", preemptions: 3, body: signed_by_another, kills: &["owner.of_this_word"] },
 ];
 
 struct Shared {
@@ -190,4 +192,48 @@ fn swept_by_a_third() {
     }
     victim.join().unwrap();
     sweeper.join().unwrap();
+}
+
+/// A thread ended with the lock; before it is buried, its process leaves the segment and others have the lock.
+fn buried_too_late() {
+    let shared = Shared::new();
+    let word = shared.lock.try_lock(1).unwrap().word();
+    let heir = thread::spawn({
+        let shared = shared.clone();
+        move || {
+            if shared.lock.sweep(1)
+                && let Ok(held) = shared.lock.try_lock(2)
+            {
+                shared.touch(&held);
+                shared.lock.unlock(held);
+            }
+        }
+    });
+    shared.lock.bury(word);
+    if let Ok(held) = shared.lock.try_lock(3) {
+        shared.touch(&held);
+    }
+    heir.join().unwrap();
+}
+
+/// Two threads of one process: who asks whether it has the lock itself must not take the other for itself, in whose
+/// stead its own former signature still stands there.
+fn signed_by_another() {
+    let shared = Arc::new((LockWord::new(), Owner::new()));
+    let hold = |shared: &(LockWord, Owner), thread| {
+        if let Ok(held) = shared.0.try_lock(1) {
+            shared.1.sign(held.word(), thread);
+            assert!(shared.1.is(shared.0.read(), thread), "my own");
+            shared.0.unlock(held);
+        }
+    };
+    let other = thread::spawn({
+        let shared = shared.clone();
+        move || hold(&shared, 8)
+    });
+    hold(&shared, 7);
+    if let Err(Refused::Held(seen)) = shared.0.try_lock(1) {
+        assert!(!shared.1.is(seen, 7), "deadlock suspected");
+    }
+    other.join().unwrap();
 }

@@ -35,12 +35,17 @@ macro_rules! suites {
 suites! {
     bell,
     bytes,
+    condition,
+    count,
     eventcount,
+    flag,
     futex,
     gate,
     lock_word,
     mpmc,
+    permits,
     pool,
+    rendezvous,
     spsc,
 }
 

@@ -62,8 +62,8 @@ impl<T: Pod> Queue<T> {
     #[inline(always)]
     fn send_straight(&self, value: T) -> bool {
         let core = &*self.core;
-        let Some(me) = core.segment.me_already() else { return false };
-        let sent = self.ring().push_straight(me, value, core.barrier);
+        let Some(me) = core.segment.member_if_known() else { return false };
+        let sent = self.ring().push_straight(me.index(), value, core.barrier);
         if sent {
             core.told(1);
         }
@@ -74,7 +74,7 @@ impl<T: Pod> Queue<T> {
     #[inline(always)]
     fn recv_straight(&self) -> Option<T> {
         let core = &*self.core;
-        let value = self.ring().pop_straight(core.segment.me_already()?)?;
+        let value = self.ring().pop_straight(core.segment.member_if_known()?.index())?;
         core.freed(1);
         Some(value)
     }

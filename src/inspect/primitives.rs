@@ -1,0 +1,280 @@
+//! What can be seen of locks and of what else processes agree by.
+
+use super::{Lock, Participant, Shared, Table, Traffic, read_exactly};
+use crate::error::Error;
+use crate::lock::{self, Arrival, Condition, Count, Desk, Flag, Phase, Rendezvous, State};
+use crate::primitives::layout::Words;
+use crate::segment::layout::Geometry;
+use crate::sync::Ordering;
+use core::mem::{MaybeUninit, size_of};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+
+/// The inside of a [`Mutex`](crate::Mutex) or a [`ReentrantMutex`](crate::ReentrantMutex).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Mutex {
+    /// Who has it.
+    pub state: Lock,
+    /// Whether an owner died with it and nobody has repaired since what it protects.
+    pub inconsistent: bool,
+    /// Which thread of the owner has it, by a number of the owner's own; `None` if it does not say.
+    pub thread: Option<u32>,
+    /// How often that thread has it: more than once only if it is reentrant.
+    pub depth: u32,
+    /// For how long it has been held, to a few milliseconds; `None` if nobody has it, or its owner does not say: see
+    /// [`timed`](crate::Options::timed).
+    pub held_for: Option<Duration>,
+    /// How often it was taken from a dead owner since it was made.
+    pub deaths: u32,
+    /// Whether somebody may be waiting for it. That stays until the next time it is given back.
+    pub awaited: bool,
+    /// Those who waited for it.
+    pub waiting: Traffic,
+}
+
+/// The inside of a [`Semaphore`](crate::Semaphore).
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Semaphore {
+    /// How many permits there are.
+    pub available: u64,
+    /// How many there can be.
+    pub bound: u64,
+    /// Whether somebody may be waiting for one. That stays until the next time one is given.
+    pub awaited: bool,
+    /// Those who waited for one.
+    pub waiting: Traffic,
+}
+
+/// The inside of an [`OwnedSemaphore`](crate::OwnedSemaphore).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OwnedSemaphore {
+    /// How many permits there are.
+    pub permits: u64,
+    /// How many of them nobody holds.
+    pub available: u64,
+    /// Who holds the others.
+    pub holders: Vec<PermitsHeld>,
+    /// How many have come back because their holder died.
+    pub recovered: u64,
+    /// How many words mean nothing; a process wrote them against the rules.
+    pub corrupt: u64,
+    /// Whether somebody may be waiting for one. That stays until the next time one is given.
+    pub awaited: bool,
+    /// Those who waited for one.
+    pub waiting: Traffic,
+}
+
+/// How many permits a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PermitsHeld {
+    /// The process. If it is dead, the next one to come takes them over.
+    pub participant: Participant,
+    /// How many.
+    pub permits: u64,
+}
+
+/// The inside of an [`Event`](crate::Event).
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Event {
+    /// Whether it is set.
+    pub set: bool,
+    /// How often it was set since it was made.
+    pub settings: u64,
+    /// Whether somebody may be waiting for it. That stays until the next time it is set.
+    pub awaited: bool,
+    /// Those who waited for it.
+    pub waiting: Traffic,
+}
+
+/// The inside of a [`Condvar`](crate::Condvar).
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Condvar {
+    /// How often somebody told those who wait, since it was made.
+    pub notifications: u64,
+    /// Whether somebody may be waiting for it. That stays until the next notification.
+    pub awaited: bool,
+    /// Those who waited for it.
+    pub waiting: Traffic,
+}
+
+/// The inside of a [`Barrier`](crate::Barrier).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Barrier {
+    /// How many parties wait for each other.
+    pub parties: u64,
+    /// Who of them has come: a process for each of its threads.
+    pub arrived: Vec<Participant>,
+    /// How often the parties met, or it broke, since it was made.
+    pub generation: u64,
+    /// Whether it is broken.
+    pub broken: bool,
+    /// Those who waited for the others.
+    pub waiting: Traffic,
+}
+
+/// Where an object lies in its file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    body_at: u64,
+    body_len: u64,
+    table_at: u64,
+    table_len: u64,
+    capacity: u64,
+}
+
+impl Block {
+    /// The one object of a file.
+    pub(super) fn whole(geometry: &Geometry) -> Self {
+        Block {
+            body_at: geometry.body_at as u64,
+            body_len: geometry.body_len as u64,
+            table_at: geometry.data_at as u64,
+            table_len: (geometry.areas * geometry.data_len) as u64,
+            capacity: geometry.capacity,
+        }
+    }
+
+    /// A private copy of the object's table: one word for each unit of its capacity.
+    fn read_table(self, fd: BorrowedFd<'_>) -> Result<Vec<u64>, Error> {
+        if self.capacity > self.table_len / 8 {
+            let (found, expected) = (self.capacity, self.table_len / 8);
+            return Err(Error::BadGeometry { field: "capacity", found, expected });
+        }
+        let mut table = vec![0; self.capacity as usize];
+        read_exactly(fd, bytemuck::cast_slice_mut(&mut table), self.table_at)?;
+        Ok(table)
+    }
+
+    /// A private copy of the object's own words.
+    fn read<B: Shared>(self, fd: BorrowedFd<'_>) -> Result<B, Error> {
+        let needed = size_of::<B>();
+        if self.body_len < needed as u64 {
+            return Err(Error::BadGeometry {
+                field: "body length",
+                found: self.body_len,
+                expected: needed as u64,
+            });
+        }
+        let mut body = MaybeUninit::<B>::zeroed();
+        // SAFETY: as many bytes as the place has, all zero so far, and nobody else knows it.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(body.as_mut_ptr().cast::<u8>(), needed) };
+        read_exactly(fd, bytes, self.body_at)?;
+        // SAFETY: initialised, and by the trait's promise any bits are valid.
+        Ok(unsafe { body.assume_init() })
+    }
+}
+
+// SAFETY: a lock word, an eventcount and figures, all of atomic integers.
+unsafe impl Shared for Words {}
+// SAFETY: a count, a flag and an eventcount, all of atomic integers.
+unsafe impl Shared for Count {}
+// SAFETY: a figure and an eventcount, all of atomic integers.
+unsafe impl Shared for Desk {}
+// SAFETY: a word and an eventcount, all of atomic integers.
+unsafe impl Shared for Flag {}
+// SAFETY: a count and an eventcount, all of atomic integers.
+unsafe impl Shared for Condition {}
+// SAFETY: a state, an eventcount and a log, all of atomic integers.
+unsafe impl Shared for Rendezvous {}
+
+pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) -> Result<Mutex, Error> {
+    let words: Words = block.read(fd)?;
+    let word = words.gate.word().read();
+    let is_held = word.state() == Some(State::Held);
+    Ok(Mutex {
+        state: state(word, table),
+        inconsistent: word.inconsistent(),
+        thread: words.owner.thread(word).filter(|_| is_held),
+        depth: if is_held { words.depth.load(Ordering::Relaxed).max(1) } else { 0 },
+        held_for: words.since.held_for(word).filter(|_| is_held).map(Duration::from_millis),
+        deaths: words.deaths.load(Ordering::Relaxed),
+        awaited: words.gate.waiting().is_awaited(),
+        waiting: Traffic::at(words.gate.waiting()),
+    })
+}
+
+pub(super) fn look_at_semaphore(fd: BorrowedFd<'_>, block: Block) -> Result<Semaphore, Error> {
+    let count: Count = block.read(fd)?;
+    Ok(Semaphore {
+        available: count.available(),
+        bound: block.capacity,
+        awaited: count.waiting().is_awaited(),
+        waiting: Traffic::at(count.waiting()),
+    })
+}
+
+pub(super) fn look_at_owned(
+    fd: BorrowedFd<'_>,
+    block: Block,
+    table: &Table<'_>,
+) -> Result<OwnedSemaphore, Error> {
+    let desk: Desk = block.read(fd)?;
+    let (mut available, mut corrupt, mut held) = (0, 0, BTreeMap::<u16, u64>::new());
+    for word in block.read_table(fd)?.into_iter().map(lock::Word::from_bits) {
+        match word.state() {
+            _ if word.is_grantable() => available += 1,
+            Some(State::Held) => *held.entry(word.owner()).or_default() += 1,
+            _ => corrupt += 1,
+        }
+    }
+    let holder = |(index, permits)| PermitsHeld { participant: table.participant(index), permits };
+    Ok(OwnedSemaphore {
+        permits: block.capacity,
+        available,
+        holders: held.into_iter().map(holder).collect(),
+        recovered: desk.recovered(),
+        corrupt,
+        awaited: desk.waiting().is_awaited(),
+        waiting: Traffic::at(desk.waiting()),
+    })
+}
+
+pub(super) fn look_at_event(fd: BorrowedFd<'_>, block: Block) -> Result<Event, Error> {
+    let flag: Flag = block.read(fd)?;
+    Ok(Event {
+        set: flag.is_set(),
+        settings: flag.settings(),
+        awaited: flag.waiting().is_awaited(),
+        waiting: Traffic::at(flag.waiting()),
+    })
+}
+
+pub(super) fn look_at_condvar(fd: BorrowedFd<'_>, block: Block) -> Result<Condvar, Error> {
+    let condition: Condition = block.read(fd)?;
+    Ok(Condvar {
+        notifications: condition.told(),
+        awaited: condition.waiting().is_awaited(),
+        waiting: Traffic::at(condition.waiting()),
+    })
+}
+
+pub(super) fn look_at_barrier(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) -> Result<Barrier, Error> {
+    let rendezvous: Rendezvous = block.read(fd)?;
+    let places: Vec<Arrival> = block.read_table(fd)?.into_iter().map(Arrival::from_bits).collect();
+    Ok(Barrier {
+        parties: block.capacity,
+        arrived: rendezvous.waiting_in(&places).map(|index| table.participant(index)).collect(),
+        generation: rendezvous.generation(),
+        broken: rendezvous.phase() != Some(Phase::Open),
+        waiting: Traffic::at(rendezvous.waiting()),
+    })
+}
+
+fn state(word: lock::Word, table: &Table<'_>) -> Lock {
+    match word.state() {
+        Some(State::Free) => Lock::Free,
+        Some(State::Held) => Lock::Held(table.participant(word.owner())),
+        Some(State::Midway) => Lock::Kept(table.participant(word.owner())),
+        Some(State::Died) => Lock::Died,
+        Some(State::NotRecoverable) => Lock::NotRecoverable,
+        None => Lock::Nonsense,
+    }
+}

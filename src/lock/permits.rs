@@ -1,0 +1,166 @@
+//! Permits with owners: those of the dead come back.
+
+use super::word::{Held, LockWord, Refused};
+use crate::sync::{AtomicU64, Ordering, mutated};
+use crate::wait::{Barrier, Deadline, EventCount, Waiter};
+
+/// What all permits of a semaphore have in common, beside a [`LockWord`] for each. All-zero bytes are a new one.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// How many came back from the dead: a figure. Who dies while he gives one back may leave it out.
+    recovered: AtomicU64,
+    waiting: EventCount,
+}
+
+/// A permit that is held.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    /// Which one.
+    pub(crate) number: usize,
+    /// Whether its last holder died with it.
+    pub(crate) was_recovered: bool,
+    held: Held,
+}
+
+/// Why there was no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PermitError {
+    /// All are held.
+    None,
+    /// The deadline passed.
+    TimedOut,
+    /// No honest process leaves such a word.
+    Corrupt(u64),
+}
+
+/// Passes over the words before one that keep changing count as all held.
+const PATIENCE: u32 = 100;
+
+impl Desk {
+    /// A new one.
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Desk { recovered: AtomicU64::new(0), waiting: EventCount::new() }
+    }
+
+    /// Takes a permit for the process `me`, if there is one; looks from `first` on.
+    ///
+    /// # Errors
+    /// [`PermitError::None`] if there was a moment at which all were held; [`PermitError::Corrupt`].
+    pub(crate) fn try_take(&self, words: &[LockWord], me: u16, first: usize) -> Result<Permit, PermitError> {
+        let mut before = None;
+        for _ in 0..PATIENCE {
+            // Each transition of any word counts it up, so equal sums are equal words, all at one moment.
+            let mut sum = 0_u64;
+            for at in 0..words.len() {
+                let number = (first % words.len() + at) % words.len();
+                match words[number].try_lock_as(me, false) {
+                    Ok(held) => return Ok(self.taken(words, number, held)),
+                    Err(Refused::Held(seen)) => sum = sum.wrapping_add(seen.acquisition()),
+                    Err(Refused::NotRecoverable) => {
+                        return Err(PermitError::Corrupt(words[number].read().to_bits()));
+                    }
+                    Err(Refused::Corrupt(word)) => return Err(PermitError::Corrupt(word)),
+                }
+            }
+            if before == Some(sum) || mutated!("permits.look_twice") {
+                break;
+            }
+            before = Some(sum);
+        }
+        Err(PermitError::None)
+    }
+
+    fn taken(&self, words: &[LockWord], number: usize, held: Held) -> Permit {
+        let was_recovered = held.inconsistent();
+        let held = if was_recovered { words[number].recovered(held) } else { held };
+        Permit { number, was_recovered, held }
+    }
+
+    /// Takes a permit, waiting until `deadline`; for `dead` see [`Gate::lock`](super::Gate::lock).
+    ///
+    /// # Errors
+    /// [`PermitError::TimedOut`], [`PermitError::Corrupt`].
+    #[expect(clippy::too_many_arguments, reason = "who, how, until when, and what to ask meanwhile")]
+    pub(crate) fn take(
+        &self,
+        words: &[LockWord],
+        me: u16,
+        first: usize,
+        waiter: &mut Waiter,
+        barrier: Barrier,
+        deadline: Deadline,
+        dead: impl Fn(u16) -> bool,
+    ) -> Result<Permit, PermitError> {
+        let attempt = || match self.try_take(words, me, first) {
+            Err(PermitError::None) => None,
+            done => Some(done),
+        };
+        let patrol = || self.take_from_dead(words, me, &dead).map(Ok);
+        let more = || words.iter().any(|word| word.read().is_grantable());
+        let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, patrol, more);
+        outcome.unwrap_or(Err(PermitError::TimedOut))
+    }
+
+    /// Takes a permit over whose holder is dead.
+    pub(crate) fn take_from_dead(
+        &self,
+        words: &[LockWord],
+        me: u16,
+        dead: impl Fn(u16) -> bool,
+    ) -> Option<Permit> {
+        // The same owner may hold many: he is asked after once in a row.
+        let mut alive = me;
+        for (number, word) in words.iter().enumerate() {
+            // The word first, the question after it.
+            let seen = word.read();
+            let owner = seen.owner();
+            if owner == alive || owner == me || !seen.owned_by(owner) {
+                continue;
+            }
+            if !dead(owner) || mutated!("permits.patrol") {
+                alive = owner;
+            } else if let Some(held) = word.take_over(seen, me) {
+                self.count_recovered(1);
+                return Some(self.taken(words, number, held));
+            }
+        }
+        None
+    }
+
+    /// Gives a permit back.
+    #[inline]
+    pub(crate) fn give(&self, words: &[LockWord], permit: Permit, barrier: Barrier) {
+        words[permit.number].unlock(permit.held);
+        if !mutated!("permits.give_wakes") {
+            self.waiting.wake(1, barrier);
+        }
+    }
+
+    /// Takes back what the dead participant `dead` holds.
+    pub(crate) fn sweep(&self, words: &[LockWord], dead: u16, barrier: Barrier) {
+        let swept = words.iter().filter(|word| word.sweep(dead)).count();
+        self.count_recovered(swept as u64);
+        if swept > 0 && !mutated!("permits.sweep_wakes") {
+            self.waiting.wake(u32::try_from(swept).unwrap_or(u32::MAX), barrier);
+        }
+    }
+
+    // Relaxed: nothing is concluded from it.
+    fn count_recovered(&self, count: u64) {
+        if count > 0 {
+            self.recovered.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// How many came back from the dead.
+    pub(crate) fn recovered(&self) -> u64 {
+        self.recovered.load(Ordering::Relaxed)
+    }
+
+    /// The eventcount, for `stat`.
+    pub(crate) fn waiting(&self) -> &EventCount {
+        &self.waiting
+    }
+}

@@ -1,0 +1,209 @@
+//! Where an object lies.
+
+use crate::error::{Error, Kind};
+use crate::options::Settings;
+use crate::segment::layout::{PARAMS, Plan};
+use crate::segment::{Member, Segment};
+use core::mem::{align_of, size_of};
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+/// The place of an object and its handle's share in the segment around it.
+///
+/// A segment may hold one object or thousands: nothing here, or above, assumes that it is the only one.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    segment: Arc<Segment>,
+    block: Block,
+}
+
+// SAFETY: the addresses are of memory that is shared with other processes anyway: whoever uses it reckons with others.
+unsafe impl Send for Site {}
+// SAFETY: as above.
+unsafe impl Sync for Site {}
+
+/// The stretches of a mapping that belong to one object. Valid as long as the segment is mapped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
+    body: NonNull<u8>,
+    body_len: usize,
+    table: NonNull<u8>,
+    table_len: usize,
+    capacity: u64,
+}
+
+/// An object that is small enough to share a segment with others.
+pub(super) trait Primitive: Sized {
+    const KIND: Kind;
+
+    /// What it needs; see [`Needs`].
+    fn needs(settings: &Settings) -> Result<Needs, Error>;
+
+    /// Gives a new one what it does not have if all its bytes are zero. Nobody else can see it yet.
+    fn initialise(_block: Block, _settings: &Settings) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// A handle to the object at `site`, whose kind, element and body length were found to agree with
+    /// [`needs`](Self::needs).
+    fn attach(site: Site, settings: &Settings) -> Result<Self, Error>;
+
+    /// Undoes or finishes what the dead participant `dead` left in the object; see [`Sweep`](crate::segment::Sweep).
+    fn sweep(block: Block, dead: u16);
+}
+
+/// The memory and the description of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    /// Size and alignment of the value in it.
+    pub(super) element: (u64, u64),
+    /// How much it holds; what that means is the kind's business.
+    pub(super) capacity: u64,
+    /// Bytes of the body: the same for all objects of a kind and element. It lies at a multiple of 64.
+    pub(super) body_len: u64,
+    /// Bytes of the table: what grows with the capacity.
+    pub(super) table_len: u64,
+}
+
+impl Needs {
+    /// Without a value, and of one size.
+    pub(super) fn body<B>() -> Self {
+        Needs { element: (0, 1), capacity: 1, body_len: size_of::<B>() as u64, table_len: 0 }
+    }
+
+    /// The segment that holds nothing else.
+    pub(super) fn plan(self, kind: Kind) -> Plan {
+        Plan {
+            kind,
+            element: self.element,
+            capacity: self.capacity,
+            variant: 0,
+            body_len: self.body_len,
+            data_len: self.table_len,
+            areas: u64::from(self.table_len > 0),
+            tail_len: 0,
+            params: [0; PARAMS],
+        }
+    }
+}
+
+/// The capacity of a kind that has only one.
+pub(super) fn only_one(settings: &Settings) -> Result<(), Error> {
+    match settings.capacity {
+        None | Some(1) => Ok(()),
+        Some(asked) => Err(Error::BadCapacity { asked: asked as u64, min: 1, max: 1 }),
+    }
+}
+
+impl Block {
+    /// The one block of a segment that holds nothing else.
+    pub(super) fn whole(segment: &Segment) -> Self {
+        let geometry = segment.geometry();
+        let (table, table_len) = match geometry.areas {
+            0 => (NonNull::dangling(), 0),
+            _ => (segment.data(0), geometry.data_len),
+        };
+        let (body, capacity) = (segment.body(), geometry.capacity);
+        Block { body, body_len: geometry.body_len, table, table_len, capacity }
+    }
+
+    pub(super) fn capacity(self) -> u64 {
+        self.capacity
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `B` is `repr(C)`, made of atomics and valid whatever its bytes are; the segment stays mapped for `'a`.
+    #[inline(always)]
+    pub(super) unsafe fn body<'a, B>(self) -> &'a B {
+        const { assert!(align_of::<B>() <= 64) };
+        debug_assert!(size_of::<B>() <= self.body_len);
+        // SAFETY: as long as the kind says, at a multiple of 64, and mapped by the caller's word.
+        unsafe { self.body.cast().as_ref() }
+    }
+
+    /// The place of a value behind the object's own words.
+    pub(super) fn value(self, at: usize, len: usize) -> NonNull<u8> {
+        assert!(at + len <= self.body_len, "the body has room for the value");
+        // SAFETY: inside the block, as was just checked.
+        unsafe { self.body.add(at) }
+    }
+
+    /// The table, of one `W` for each unit of the capacity.
+    ///
+    /// # Errors
+    /// If the segment is too small for that: it lies.
+    ///
+    /// # Safety
+    /// As for [`body`](Self::body).
+    pub(super) unsafe fn table<'a, W>(self) -> Result<&'a [W], Error> {
+        const { assert!(align_of::<W>() <= 64) };
+        let lie = || Error::BadGeometry {
+            field: "capacity",
+            found: self.capacity,
+            expected: (self.table_len / size_of::<W>()) as u64,
+        };
+        let count = usize::try_from(self.capacity).map_err(|_| lie())?;
+        if count.checked_mul(size_of::<W>()).is_none_or(|len| len > self.table_len) {
+            return Err(lie());
+        }
+        // SAFETY: so many of them fit, as was just checked, at a multiple of 64; mapped by the caller's word.
+        Ok(unsafe { core::slice::from_raw_parts(self.table.cast().as_ptr(), count) })
+    }
+}
+
+impl Site {
+    /// In a segment that holds nothing else.
+    pub(super) fn whole(segment: Arc<Segment>) -> Self {
+        let block = Block::whole(&segment);
+        Site { segment, block }
+    }
+
+    #[inline]
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    #[inline]
+    pub(super) fn block(&self) -> Block {
+        self.block
+    }
+
+    /// The object's own words.
+    ///
+    /// # Safety
+    /// `B` is `repr(C)`, made of atomics and valid whatever its bytes are.
+    #[inline(always)]
+    pub(super) unsafe fn body<B>(&self) -> &B {
+        // SAFETY: the segment is mapped as long as this is borrowed; the rest is the caller's promise.
+        unsafe { self.block.body() }
+    }
+
+    /// The table; see [`Block::table`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Safety
+    /// As for [`body`](Self::body).
+    pub(super) unsafe fn table<W>(&self) -> Result<&[W], Error> {
+        // SAFETY: the segment is mapped as long as this is borrowed; the rest is the caller's promise.
+        unsafe { self.block.table() }
+    }
+
+    /// As whom this process takes part.
+    ///
+    /// # Errors
+    /// Only in a forked child's first call.
+    #[inline]
+    pub(super) fn member(&self) -> Result<Member, Error> {
+        self.segment.member()
+    }
+
+    /// Whether the holder of `index` is gone, or its index has a new holder that has not cleaned up yet. Never asked
+    /// about our own. Ask after the word that names it was read.
+    pub(super) fn is_dead(&self, index: u16) -> bool {
+        self.segment.is_dead(index) || self.segment.is_inherited(index)
+    }
+}

@@ -1,0 +1,48 @@
+//! How a handle waits: what it was told, and what its waits have taught it.
+
+use super::site::Site;
+use crate::wait::{Barrier, Wait, Waiter};
+use std::sync::{Arc, Mutex};
+
+/// A handle to an object that nobody owns.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) site: Site,
+    pub(super) barrier: Barrier,
+    pub(super) learnt: Learnt,
+}
+
+impl Attachment {
+    pub(super) fn new(site: Site, wait: Wait) -> Arc<Self> {
+        Arc::new(Attachment { site, barrier: Barrier::of_this_process(), learnt: Learnt::new(wait) })
+    }
+
+    /// Another handle to the same object, which waits in another way.
+    pub(super) fn with_wait(&self, wait: Wait) -> Arc<Self> {
+        Attachment::new(self.site.clone(), wait)
+    }
+}
+
+/// Shared by the threads of a handle, without their waiting for each other: who finds it in use does without.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    wait: Wait,
+    kept: Mutex<Waiter>,
+}
+
+impl Learnt {
+    pub(super) fn new(wait: Wait) -> Self {
+        Learnt { wait, kept: Mutex::new(Waiter::new(wait)) }
+    }
+
+    /// Waits by `wait`, and remembers what that taught. Never blocks by itself: a forked child may have inherited it
+    /// locked.
+    pub(super) fn use_for<R>(&self, wait: impl FnOnce(&mut Waiter) -> R) -> R {
+        let mut waiter = self.kept.try_lock().map_or_else(|_| Waiter::new(self.wait), |waiter| *waiter);
+        let result = wait(&mut waiter);
+        if let Ok(mut kept) = self.kept.try_lock() {
+            *kept = waiter;
+        }
+        result
+    }
+}

@@ -160,6 +160,13 @@ pub enum Error {
         /// The bytes the segment needs.
         needed: u64,
     },
+    /// The arena has no room for the object, and may not grow.
+    ArenaFull {
+        /// How many bytes it may take for its objects.
+        capacity: u64,
+    },
+    /// The object is not in the arena any more: nobody held it.
+    Gone,
     /// As many processes as the segment has room for are attached.
     TooManyParticipants {
         /// The size of the participant table.
@@ -261,6 +268,8 @@ impl fmt::Display for Error {
                 write!(f, "elements of {size} bytes aligned to {align} cannot be stored")
             }
             Error::NoSpace { needed } => write!(f, "no space for a segment of {needed} bytes"),
+            Error::ArenaFull { capacity } => write!(f, "the arena's {capacity} bytes are all in use"),
+            Error::Gone => f.write_str("the object is gone: nobody held it any more"),
             Error::TooManyParticipants { limit } => {
                 write!(f, "all {limit} places for attached processes are taken")
             }
@@ -354,6 +363,8 @@ pub enum Kind {
     Condvar,
     /// A [`Barrier`](crate::Barrier).
     Barrier,
+    /// An [`Arena`](crate::Arena).
+    Arena,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -374,6 +385,7 @@ impl Kind {
             Kind::Event => 11,
             Kind::Condvar => 12,
             Kind::Barrier => 13,
+            Kind::Arena => 16,
             Kind::Unknown(number) => number,
         }
     }
@@ -393,6 +405,7 @@ impl Kind {
             11 => Kind::Event,
             12 => Kind::Condvar,
             13 => Kind::Barrier,
+            16 => Kind::Arena,
             other => Kind::Unknown(other),
         }
     }
@@ -414,6 +427,7 @@ impl fmt::Display for Kind {
             Kind::Event => f.write_str("an event"),
             Kind::Condvar => f.write_str("a condition variable"),
             Kind::Barrier => f.write_str("a barrier"),
+            Kind::Arena => f.write_str("an arena"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

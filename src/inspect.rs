@@ -324,7 +324,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         Kind::Barrier => {
             Detail::Barrier(Box::new(primitives::look_at_barrier(fd, Block::whole(geometry), table)?))
         }
-        Kind::Unknown(_) => Detail::None,
+        Kind::Arena | Kind::Unknown(_) => Detail::None,
     })
 }
 

@@ -52,6 +52,7 @@ compile_error!("ringway uses futexes, memfds and open-file-description locks: it
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("ringway needs lock-free 64-bit atomics");
 
+mod arena;
 mod channel;
 mod error;
 mod handover;
@@ -68,6 +69,7 @@ mod sync;
 mod sys;
 mod wait;
 
+pub use arena::{Arena, BadPlace, Place};
 pub use channel::{
     Connection, End, JoinableQueue, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue,
     bytes, queue, spsc,

@@ -98,6 +98,18 @@ impl AtomicU64 {
         access();
         self.0.fetch_add(value, order)
     }
+
+    #[inline(always)]
+    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        access();
+        self.0.fetch_or(value, order)
+    }
+
+    #[inline(always)]
+    pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        access();
+        self.0.fetch_and(value, order)
+    }
 }
 
 /// An ordering with a name; see the module's introduction.

@@ -100,4 +100,4 @@ macro_rules! endpoint {
     };
 }
 
-pub(super) use endpoint;
+pub(crate) use endpoint;

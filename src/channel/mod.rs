@@ -1,7 +1,7 @@
 //! What users hold: the endpoints, put together from a segment, a ring, roles or locks, and waiting.
 
 pub mod bytes;
-mod endpoint;
+pub(crate) mod endpoint;
 mod error;
 pub(crate) mod pipe;
 pub mod queue;

@@ -127,14 +127,17 @@ impl Barrier {
 
     /// Breaks it: who waits, and who comes, is told [`BarrierError::Broken`], until somebody resets it.
     pub fn abort(&self) {
-        self.rendezvous().abort(self.attachment.barrier);
+        if self.site().is_there() {
+            self.rendezvous().abort(self.attachment.barrier);
+        }
     }
 
     /// Makes it as good as new; who waits is told [`BarrierError::Broken`].
     ///
     /// # Errors
-    /// Only [`BarrierError::Corrupt`].
+    /// [`BarrierError::Corrupt`], and in a forked child [`BarrierError::Attach`].
     pub fn reset(&self) -> Result<(), BarrierError> {
+        self.site().member().map_err(BarrierError::Attach)?;
         match self.rendezvous().reset(self.places(), self.attachment.barrier) {
             Err(MeetError::Corrupt(word)) => Err(BarrierError::Corrupt(corrupt(word))),
             _ => Ok(()),

@@ -64,13 +64,20 @@ impl Condvar {
     /// Wakes one who waits, if anybody does.
     #[inline]
     pub fn notify_one(&self) {
-        self.condition().tell(1, self.attachment.barrier);
+        self.notify(1);
     }
 
     /// Wakes all who wait.
     #[inline]
     pub fn notify_all(&self) {
-        self.condition().tell(ALL, self.attachment.barrier);
+        self.notify(ALL);
+    }
+
+    #[inline]
+    fn notify(&self, count: u32) {
+        if self.site().is_there() {
+            self.condition().tell(count, self.attachment.barrier);
+        }
     }
 
     /// Gives the mutex back, waits until told, and takes it again.
@@ -97,6 +104,9 @@ impl Condvar {
     /// # Errors
     /// As [`Mutex::lock`](crate::Mutex::lock).
     pub fn wait_deadline<'a, T: Pod>(&self, guard: MutexGuard<'a, T>, deadline: Deadline) -> Woken<'a, T> {
+        if !self.site().is_there() {
+            return Err(LockError::Attach(Error::Gone));
+        }
         let was_told = |holding: &super::holding::Holding, taken| {
             holding.unlock_and_wait(taken, self.condition(), &self.attachment, deadline).is_ok()
         };

@@ -172,6 +172,8 @@ pub enum ReleaseError {
         /// How many there may be.
         bound: u32,
     },
+    /// The semaphore is gone from its arena: nobody held it, before this forked child came to use it.
+    Gone,
     /// A peer wrote to the shared memory against the rules.
     Corrupt(Corrupt),
 }
@@ -182,6 +184,7 @@ impl fmt::Display for ReleaseError {
             ReleaseError::TooMany { bound } => {
                 write!(f, "the semaphore was released too many times, it has {bound} permits at most")
             }
+            ReleaseError::Gone => Error::Gone.fmt(f),
             ReleaseError::Corrupt(corrupt) => corrupt.fmt(f),
         }
     }

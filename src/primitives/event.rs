@@ -30,7 +30,8 @@ use std::sync::Arc;
 /// ```
 ///
 /// Whoever waits when it is set goes on, even if it is cleared again at once. What a process wrote before it set the event
-/// is visible to whoever sees it set. Nobody owns it: whoever dies is in nobody's way.
+/// is visible to whoever sees it set. Nobody owns it: whoever dies is in nobody's way. One that is
+/// [gone](crate::Error::Gone) from its arena counts as set: nobody is left who could do it.
 #[derive(Clone)]
 pub struct Event {
     attachment: Arc<Attachment>,
@@ -50,17 +51,19 @@ impl Event {
     /// This is async-signal-safe: it makes a few atomic accesses and at most one system call (`futex`), allocates nothing,
     /// and takes no lock, also in a forked child. The handler must see to it that the handle is not dropped meanwhile.
     pub fn set(&self) {
-        self.flag().set(self.attachment.barrier);
+        if self.site().is_there() {
+            self.flag().set(self.attachment.barrier);
+        }
     }
 
     /// Clears it: who comes from now on waits for the next time. Returns whether it was set.
     pub fn clear(&self) -> bool {
-        self.flag().clear()
+        self.site().is_there() && self.flag().clear()
     }
 
     /// Whether it was set a moment ago.
     pub fn is_set(&self) -> bool {
-        self.flag().is_set()
+        !self.site().is_there() || self.flag().is_set()
     }
 
     /// Waits until it is set, as long as it takes.
@@ -78,7 +81,7 @@ impl Event {
     pub fn wait_deadline(&self, deadline: Deadline) -> bool {
         let flag = self.flag();
         let begun = flag.begin();
-        if flag.is_set() {
+        if self.is_set() {
             return true;
         }
         let barrier = self.attachment.barrier;

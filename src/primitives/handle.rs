@@ -96,13 +96,23 @@ macro_rules! handle {
                 $crate::Options::new()
             }
 
+            #[doc = concat!("Where the ", $noun, " lies in its [`Arena`](crate::Arena), if it lies in one.")]
+            pub fn place(&self) -> Option<$crate::Place> {
+                self.site().share().map($crate::arena::Share::place)
+            }
+
             #[doc = concat!("Hands the ", $noun, " to the child that `command` will start, which takes it with")]
             /// [`inherited`](Self::inherited)`(key)`. This handle must live until the child is spawned.
             ///
             /// # Errors
             /// [`Error::InvalidName`](crate::Error::InvalidName) if the key has other than letters, digits and
-            /// underscores.
+            /// underscores; [`Error::Unsupported`](crate::Error::Unsupported) if it lies in an arena: hand that over, and
+            /// tell the child its [`place`](Self::place).
             pub fn inherit(&self, command: &mut std::process::Command, key: &str) -> Result<(), $crate::Error> {
+                if self.site().share().is_some() {
+                    let what = "handing over an object of an arena by itself; hand over the arena, and tell its place";
+                    return Err($crate::Error::Unsupported { what });
+                }
                 $crate::handover::give(command, key, [std::os::fd::AsFd::as_fd(self)])
             }
 

@@ -173,7 +173,7 @@ impl Holding {
     /// Takes the lock if that is simple: if it is free and whole, and this thread has had it by this handle before.
     #[inline(always)]
     pub(super) fn try_lock_simply(&self) -> Option<Taken> {
-        let member = self.site.segment().member_if_known()?;
+        let member = self.site.member_if_known()?;
         let thread = thread::number_if_known();
         // Relaxed: a thread that finds itself there wrote it.
         if self.known_to.load(Ordering::Relaxed) != u64::from(thread) || thread == 0 {
@@ -283,7 +283,7 @@ impl Holding {
 
     fn leave_if_held_by(&self, thread: u32) {
         // A forked child has an index of its own, or none: it never finds itself in the word.
-        let Some(member) = self.site.segment().member_if_known() else { return };
+        let Some(member) = self.site.member_if_known() else { return };
         let gate = &self.words().gate;
         let seen = gate.word().read();
         if self.is_mine(seen, member, thread) {

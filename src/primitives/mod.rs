@@ -35,6 +35,23 @@ mod thread;
 mod value;
 mod waiting;
 
+pub(crate) use site::{Block, Needs, Primitive, Site};
+
+/// What cleans an object of a kind up after a dead participant, whatever its value is.
+pub(crate) fn sweep_of(kind: crate::error::Kind) -> Option<fn(Block, u16)> {
+    use crate::error::Kind;
+    match kind {
+        Kind::Mutex => Some(Mutex::<()>::sweep),
+        Kind::ReentrantMutex => Some(ReentrantMutex::<()>::sweep),
+        Kind::Semaphore => Some(Semaphore::sweep),
+        Kind::OwnedSemaphore => Some(OwnedSemaphore::sweep),
+        Kind::Event => Some(Event::sweep),
+        Kind::Condvar => Some(Condvar::sweep),
+        Kind::Barrier => Some(Barrier::sweep),
+        _ => None,
+    }
+}
+
 /// What lies in shared memory, for those who look from outside.
 pub(crate) mod layout {
     pub(crate) use super::holding::Words;

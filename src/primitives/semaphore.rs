@@ -104,6 +104,9 @@ impl Semaphore {
     /// [`AcquireError::WouldBlock`], [`AcquireError::TooMany`].
     #[inline]
     pub fn try_acquire_many(&self, count: u32) -> Result<(), AcquireError> {
+        if !self.site().is_there() {
+            return Err(AcquireError::Attach(Error::Gone));
+        }
         match self.count().try_take(count.into(), self.bound().into()) {
             Ok(()) => Ok(()),
             Err(why) => Err(self.refused(count, why)),
@@ -157,6 +160,9 @@ impl Semaphore {
     /// As [`release`](Self::release).
     #[inline]
     pub fn release_many(&self, count: u32) -> Result<(), ReleaseError> {
+        if !self.site().is_there() {
+            return Err(ReleaseError::Gone);
+        }
         let bound = self.bound();
         let given = self.count().give(count.into(), bound.into(), self.attachment.barrier);
         given.map_err(|why| match why {

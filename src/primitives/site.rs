@@ -1,9 +1,11 @@
 //! Where an object lies.
 
+use crate::arena::Share;
 use crate::error::{Error, Kind};
 use crate::options::Settings;
 use crate::segment::layout::{PARAMS, Plan};
 use crate::segment::{Member, Segment};
+use crate::sync::{AtomicU64, Ordering};
 use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
 use std::sync::Arc;
@@ -12,9 +14,13 @@ use std::sync::Arc;
 ///
 /// A segment may hold one object or thousands: nothing here, or above, assumes that it is the only one.
 #[derive(Debug, Clone)]
-pub(super) struct Site {
+pub(crate) struct Site {
     segment: Arc<Segment>,
     block: Block,
+    /// As whom this process takes part in the object: the segment's word, or that of its share in an arena.
+    member: NonNull<AtomicU64>,
+    /// Keeps the block, if there are others in the segment.
+    share: Option<Arc<Share>>,
 }
 
 // SAFETY: the addresses are of memory that is shared with other processes anyway: whoever uses it reckons with others.
@@ -33,7 +39,7 @@ pub(crate) struct Block {
 }
 
 /// An object that is small enough to share a segment with others.
-pub(super) trait Primitive: Sized {
+pub(crate) trait Primitive: Sized {
     const KIND: Kind;
 
     /// What it needs; see [`Needs`].
@@ -54,15 +60,15 @@ pub(super) trait Primitive: Sized {
 
 /// The memory and the description of an object.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Size and alignment of the value in it.
-    pub(super) element: (u64, u64),
+    pub(crate) element: (u64, u64),
     /// How much it holds; what that means is the kind's business.
-    pub(super) capacity: u64,
+    pub(crate) capacity: u64,
     /// Bytes of the body: the same for all objects of a kind and element. It lies at a multiple of 64.
-    pub(super) body_len: u64,
+    pub(crate) body_len: u64,
     /// Bytes of the table: what grows with the capacity.
-    pub(super) table_len: u64,
+    pub(crate) table_len: u64,
 }
 
 impl Needs {
@@ -96,6 +102,17 @@ pub(super) fn only_one(settings: &Settings) -> Result<(), Error> {
 }
 
 impl Block {
+    /// A block of an arena. All of it is mapped, at multiples of 64.
+    pub(crate) fn new(
+        body: NonNull<u8>,
+        body_len: usize,
+        table: NonNull<u8>,
+        table_len: usize,
+        capacity: u64,
+    ) -> Self {
+        Block { body, body_len, table, table_len, capacity }
+    }
+
     /// The one block of a segment that holds nothing else.
     pub(super) fn whole(segment: &Segment) -> Self {
         let geometry = segment.geometry();
@@ -157,7 +174,31 @@ impl Site {
     /// In a segment that holds nothing else.
     pub(super) fn whole(segment: Arc<Segment>) -> Self {
         let block = Block::whole(&segment);
-        Site { segment, block }
+        let member = NonNull::from(segment.member_cell());
+        Site { segment, block, member, share: None }
+    }
+
+    /// A block of an arena.
+    pub(crate) fn shared(segment: Arc<Segment>, block: Block, share: Arc<Share>) -> Self {
+        let member = NonNull::from(share.member_cell());
+        Site { segment, block, member, share: Some(share) }
+    }
+
+    /// The share in an arena, if the object lies in one.
+    pub(super) fn share(&self) -> Option<&Share> {
+        self.share.as_deref()
+    }
+
+    /// Whether the object is still there: always, but for one in an arena that a forked child has never used, and its
+    /// parent and all others have dropped meanwhile.
+    #[inline]
+    pub(super) fn is_there(&self) -> bool {
+        self.share.is_none() || self.member_if_known().is_some() || self.is_still_there()
+    }
+
+    #[cold]
+    fn is_still_there(&self) -> bool {
+        self.share.as_ref().is_none_or(|share| share.is_live())
     }
 
     #[inline]
@@ -198,7 +239,20 @@ impl Site {
     /// Only in a forked child's first call.
     #[inline]
     pub(super) fn member(&self) -> Result<Member, Error> {
-        self.segment.member()
+        match (self.member_if_known(), &self.share) {
+            (Some(member), _) => Ok(member),
+            (None, None) => self.segment.member(),
+            (None, Some(share)) => share.come_back(),
+        }
+    }
+
+    /// The same, if it is the one it was at the last call.
+    #[inline(always)]
+    pub(super) fn member_if_known(&self) -> Option<Member> {
+        // SAFETY: in the segment or in the share, both of which live as long as this.
+        let member = unsafe { self.member.as_ref() };
+        // Relaxed: written by threads of this process that hold the registry; the value stands for itself.
+        Member::of(member.load(Ordering::Relaxed), self.segment.generation())
     }
 
     /// Whether the holder of `index` is gone, or its index has a new holder that has not cleaned up yet. Never asked

@@ -187,8 +187,12 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn member_if_known(&self) -> Option<Member> {
         // Relaxed: as in `me`.
-        let member = self.member.load(Ordering::Relaxed);
-        self.generation.is(member >> 16).then_some(Member(member))
+        Member::of(self.member.load(Ordering::Relaxed), self.generation)
+    }
+
+    /// Where that is written: see [`Member::of`].
+    pub(crate) fn member_cell(&self) -> &AtomicU64 {
+        &self.member
     }
 
     /// Whether this is still the process that was `member`, and not a child of it.
@@ -302,6 +306,17 @@ impl Segment {
 pub(crate) struct Member(u64);
 
 impl Member {
+    /// What a word says that was written for a process of some generation, if that is the running one.
+    #[inline(always)]
+    pub(crate) fn of(word: u64, generation: Generation) -> Option<Self> {
+        generation.is(word >> 16).then_some(Member(word))
+    }
+
+    /// The word that says so.
+    pub(crate) fn to_word(self) -> u64 {
+        self.0
+    }
+
     /// Whether `generation`, that of the running process, is still the one it was.
     #[inline(always)]
     pub(crate) fn is_of(self, generation: Generation) -> bool {

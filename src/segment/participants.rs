@@ -6,7 +6,7 @@ use super::layout::{self, Row, now_in_nanoseconds};
 use crate::error::Error;
 use crate::sync::{AtomicPtr, Ordering, fence, mutated};
 use crate::sys::file::{self, FileId};
-use crate::sys::fork::Generation;
+use crate::sys::fork::{self, Generation};
 use crate::sys::identity::ProcessId;
 use crate::sys::lock_page::{self, LockPage, NotTaken};
 use std::collections::HashMap;
@@ -23,12 +23,70 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Registry {
     generation: u64,
     members: Mutex<HashMap<FileId, Member>>,
+    /// That of the process which forked this one, as it was then.
+    parents: Option<&'static Registry>,
 }
 
 #[derive(Debug)]
 struct Member {
     page: LockPage,
     handles: usize,
+    claims: Claims,
+}
+
+/// What this process refers to of the many objects in one segment, each of them by its number.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    by_number: HashMap<u32, Claim>,
+    adopt: Option<Adopt>,
+}
+
+/// Refers to the object with a number and an id, on behalf of the process that has just become the participant `me`, as its
+/// parent did. Returns whether it was still there.
+pub(crate) type Adopt = fn(segment: &Segment, me: u16, number: u32, id: u64) -> bool;
+
+/// One object that this process refers to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    pub(crate) id: u64,
+    /// By so many handles; 0 if only a child may have one still.
+    pub(crate) shares: usize,
+    /// How often the process had forked when it began.
+    forks: u64,
+}
+
+impl Claims {
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Claim> {
+        self.by_number.get_mut(&number)
+    }
+
+    /// The first share of an object.
+    pub(crate) fn insert(&mut self, number: u32, id: u64) {
+        self.by_number.insert(number, Claim { id, shares: 1, forks: fork::count() });
+    }
+
+    /// One share less of the object `id`. Returns whether that was the last one, and no child can have inherited it.
+    pub(crate) fn drop_one(&mut self, number: u32, id: u64) -> bool {
+        let Some(claim) = self.by_number.get_mut(&number).filter(|claim| claim.id == id) else {
+            return false;
+        };
+        claim.shares = claim.shares.saturating_sub(1);
+        let is_over = claim.shares == 0 && claim.forks == fork::count();
+        if is_over {
+            self.by_number.remove(&number);
+        }
+        is_over
+    }
+
+    /// What a child takes over from its parent, whose claims these are, as the participant `me`.
+    fn inherit(&self, segment: &Segment, me: u16) -> Claims {
+        let Some(adopt) = self.adopt else { return Claims::default() };
+        let forks = fork::count();
+        let inherited = self.by_number.iter().filter(|(_, claim)| claim.shares > 0);
+        let still_there = inherited.filter(|&(&number, claim)| adopt(segment, me, number, claim.id));
+        let by_number = still_there.map(|(&number, claim)| (number, Claim { forks, ..*claim })).collect();
+        Claims { by_number, adopt: self.adopt }
+    }
 }
 
 static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(core::ptr::null_mut());
@@ -46,7 +104,9 @@ impl Registry {
             {
                 return Ok(registry);
             }
-            let fresh = Box::into_raw(Box::new(Registry { generation, members: Mutex::default() }));
+            // SAFETY: as above.
+            let parents = unsafe { seen.as_ref() };
+            let fresh = Box::into_raw(Box::new(Registry { generation, members: Mutex::default(), parents }));
             if CURRENT.compare_exchange(seen, fresh, Ordering::Release, Ordering::Relaxed).is_err() {
                 // SAFETY: made just above and seen by nobody.
                 drop(unsafe { Box::from_raw(fresh) });
@@ -82,9 +142,11 @@ impl Registry {
                 member.page.index()
             }
             None => {
-                let page = take_index(segment)?;
+                let (parents, claims) = self.parents_place(segment.id);
+                let page = take_index(segment, parents)?;
                 let index = page.index();
-                members.insert(segment.id, Member { page, handles: 1 });
+                let claims = claims.map_or_else(Claims::default, |claims| claims.inherit(segment, index));
+                members.insert(segment.id, Member { page, handles: 1, claims });
                 index
             }
         };
@@ -92,12 +154,43 @@ impl Registry {
         Ok(index)
     }
 
+    /// The index that this process's parent, or the next of its ancestors that took part, had in the segment, 0 if none
+    /// did; and what it referred to there. Of one that was forked while another of its threads was at it, nothing is known.
+    fn parents_place(&self, id: FileId) -> (u16, Option<Claims>) {
+        let mut ancestor = self.parents;
+        while let Some(registry) = ancestor {
+            let Ok(members) = registry.members.try_lock() else { break };
+            if let Some(member) = members.get(&id) {
+                let Claims { by_number, adopt } = &member.claims;
+                return (member.page.index(), Some(Claims { by_number: by_number.clone(), adopt: *adopt }));
+            }
+            ancestor = registry.parents;
+        }
+        (0, None)
+    }
+
+    /// Lets `act` see what this process refers to in a segment of many objects, alone among its threads. `None` if the
+    /// process does not take part in it.
+    pub(crate) fn with_claims<R>(
+        &self,
+        segment: &Segment,
+        adopt: Adopt,
+        act: impl FnOnce(&mut Claims) -> R,
+    ) -> Option<R> {
+        let mut members = self.members();
+        let claims = &mut members.get_mut(&segment.id)?.claims;
+        claims.adopt = Some(adopt);
+        Some(act(claims))
+    }
+
     /// Takes a handle's share back; the last one gives the index up.
     pub(super) fn leave(&self, segment: &Segment) {
         let mut members = self.members();
         let Entry::Occupied(mut entry) = members.entry(segment.id) else { return };
-        entry.get_mut().handles -= 1;
-        if entry.get().handles > 0 {
+        let member = entry.get_mut();
+        member.handles -= 1;
+        // What a child may still want of many objects keeps the process in its place.
+        if member.handles > 0 || !member.claims.by_number.is_empty() {
             return;
         }
         let page = entry.remove().page;
@@ -119,8 +212,11 @@ impl Registry {
 
 /// Lock, sweep, write the row: in this order, so that the row names the dead predecessor until everything it
 /// left behind is cleaned up, and others may help.
-fn take_index(segment: &Segment) -> Result<LockPage, Error> {
-    let page = lock_index(segment)?;
+///
+/// A child shuns its parent's index, `parents`: if that one is gone by now, taking its place would sweep away what the
+/// child is about to take over from it.
+fn take_index(segment: &Segment, parents: u16) -> Result<LockPage, Error> {
+    let page = lock_index(segment, parents)?;
     if !mutated!("segment.sweep") {
         segment.sweep(page.index());
     }
@@ -128,16 +224,16 @@ fn take_index(segment: &Segment) -> Result<LockPage, Error> {
     Ok(page)
 }
 
-fn lock_index(segment: &Segment) -> Result<LockPage, Error> {
+fn lock_index(segment: &Segment, shunned: u16) -> Result<LockPage, Error> {
     let limit = segment.geometry().participants;
     let mut patience = Patience::new();
     let mut full = 0;
     loop {
         // Opened anew: a handed-over descriptor shares its description with its sender.
         let open = || lock_page::private_description(segment.as_fd());
-        match LockPage::take(open, segment.id, candidates(segment)) {
+        match LockPage::take(open, segment.id, candidates(segment, shunned)) {
             Ok(page) => return Ok(page),
-            Err(NotTaken::NotOpened(why)) => match lock_index_by_name(segment, why)? {
+            Err(NotTaken::NotOpened(why)) => match lock_index_by_name(segment, shunned, why)? {
                 Some(page) => return Ok(page),
                 None => full += 1,
             },
@@ -158,16 +254,21 @@ fn lock_index(segment: &Segment) -> Result<LockPage, Error> {
 
 /// All indices, in the order in which they are worth a try, at a system call each: the first few whoever had them,
 /// so that in a small company the dead are soon swept; then those whose row says that nobody has them; then the
-/// rest, which are held, or left by the dead. The rows are a hint: a lie costs steps.
-fn candidates(segment: &Segment) -> impl Iterator<Item = u16> {
+/// rest, which are held, or left by the dead. The rows are a hint: a lie costs steps. `shunned` comes last.
+fn candidates(segment: &Segment, shunned: u16) -> impl Iterator<Item = u16> {
     const FEW: u16 = 8;
     let limit = segment.geometry().participants;
     let is_empty = |&index: &u16| segment.row(index).valid.load(Ordering::Relaxed) == 0;
-    (1..=limit.min(FEW)).chain((FEW + 1..=limit).filter(is_empty)).chain(FEW + 1..=limit)
+    let others = (1..=limit.min(FEW)).chain((FEW + 1..=limit).filter(is_empty)).chain(FEW + 1..=limit);
+    others.filter(move |&index| index != shunned).chain((1..=limit).contains(&shunned).then_some(shunned))
 }
 
 /// Without /proc, or when the descriptor was closed behind our back, by `why`.
-fn lock_index_by_name(segment: &Segment, why: Option<std::io::Error>) -> Result<Option<LockPage>, Error> {
+fn lock_index_by_name(
+    segment: &Segment,
+    shunned: u16,
+    why: Option<std::io::Error>,
+) -> Result<Option<LockPage>, Error> {
     const ACTION: &str = "open the segment once more, for its lock";
     let Some(home) = &segment.home else {
         return Err(match why {
@@ -182,7 +283,7 @@ fn lock_index_by_name(segment: &Segment, why: Option<std::io::Error>) -> Result<
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let take = |leaf: &CStr| {
         let open = || file::open_at(place.dir.as_fd(), leaf, flags, 0);
-        LockPage::take(open, segment.id, candidates(segment))
+        LockPage::take(open, segment.id, candidates(segment, shunned))
     };
     let mut taken = take(&place.leaf);
     if let (Err(NotTaken::NotOpened(_)), Some(temporary)) = (&taken, &home.temporary) {

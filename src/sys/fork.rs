@@ -138,12 +138,23 @@ fn leave(page: &OwnPage, me: u64) {
 
 /// Holds the gate over a `fork`. Registered twice, it finds itself there already and lets itself through.
 extern "C" fn before_fork() {
+    // Before and not afterwards: what is dropped while the fork is under way is inherited too.
+    FORKS.fetch_add(1, Ordering::Relaxed);
     if let Some(page) = own_page::existing() {
         let me = this_thread();
         if page.gate.load(Ordering::Relaxed) != me {
             enter(page, me);
         }
     }
+}
+
+/// How often this process has forked by the C library, in this line of descent.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process has forked by the C library. Only comparing two answers makes sense.
+pub(crate) fn count() -> u64 {
+    // Relaxed: the thread that forked sees it; others must order themselves with that one anyway.
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// In the parent; the child's gate was wiped.

@@ -112,6 +112,7 @@ pub(crate) fn sites() -> BTreeSet<String> {
     for room in ["ring", "wait", "lock", "pool"] {
         collect(&source.join(room), &mut sites);
     }
+    collect_file(&source.join("arena/tenure.rs"), &mut sites);
     sites
 }
 
@@ -122,10 +123,14 @@ fn collect(folder: &Path, sites: &mut BTreeSet<String>) {
         if path.is_dir() {
             collect(&path, sites);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).expect("a readable source file");
-            sites.extend(sites_in(&text));
+            collect_file(&path, sites);
         }
     }
+}
+
+fn collect_file(path: &Path, sites: &mut BTreeSet<String>) {
+    let text = std::fs::read_to_string(path).expect("a readable source file");
+    sites.extend(sites_in(&text));
 }
 
 /// The site is the last argument of `order!` or the only one of `mutated!`: a string literal before the `)`.

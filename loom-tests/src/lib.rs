@@ -1,6 +1,6 @@
 //! The loom models of Ringway, over the very source files that ship.
 //!
-//! This crate compiles the pure parts of the product (`sync`, `wait`, `lock`, `ring`, `pool`) with `cfg(loom)`, above a
+//! This crate compiles the pure parts of the product (`sync`, `wait`, `lock`, `ring`, `pool`, `arena/tenure`) with `cfg(loom)`, above a
 //! [`sys`] of its own in which the kernel's part of waiting is played by loom. It has no code to run, only
 //! tests: `ci/loom.sh`.
 //!
@@ -22,6 +22,8 @@ mod ring;
 #[path = "../../src/sync.rs"]
 mod sync;
 mod sys;
+#[path = "../../src/arena/tenure.rs"]
+mod tenure;
 #[path = "../../src/wait/mod.rs"]
 mod wait;
 

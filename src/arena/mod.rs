@@ -132,7 +132,10 @@ impl Arena {
     }
 
     /// Gives back what processes that died without dropping it had of the arena. That also happens by itself: whenever
-    /// somebody takes the place of a dead one, and before the arena grows.
+    /// somebody takes the place of a dead one, and before the arena grows. Returns how many dead there were.
+    ///
+    /// # Errors
+    /// Only in a forked child that cannot take part.
     pub fn clean(&self) -> Result<usize, Error> {
         self.heap.clean()
     }

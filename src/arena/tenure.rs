@@ -114,11 +114,11 @@ impl Tenure<'_> {
 
     /// The maker `me` has finished the object: now others may refer to it, as he does himself.
     pub(crate) fn announce(&self, making: Making, me: u16) {
-        for (at, users) in self.users.iter().enumerate() {
-            let (mine, bit) = place(me);
-            // Relaxed: the store of the state releases them. What is wiped are marks of those who came for another object.
-            users.store(if at == mine { bit } else { 0 }, Ordering::Relaxed);
-        }
+        // Relaxed, all of them: the store of the state releases them. What is wiped are marks of those who came for another
+        // object, or too early.
+        self.users.iter().for_each(|users| drop(users.fetch_and(0, Ordering::Relaxed)));
+        let (at, bit) = place(me);
+        self.users[at].fetch_or(bit, Ordering::Relaxed);
         self.id.store(making.id, Ordering::Relaxed);
         // Release: pairs with the Acquire in `read`: who finds it LIVE sees the object complete.
         store_beside_cas(self.word, making.word.next(State::Live, 0).0, order!(Release, "tenure.announce"));
@@ -181,8 +181,9 @@ impl Tenure<'_> {
 
     fn unmark(&self, index: u16) {
         let (at, bit) = place(index);
-        // Release: pairs with the Acquire in `has_users`: who frees the block does so after all that we did with it.
-        self.users[at].fetch_and(!bit, order!(Release, "tenure.leave"));
+        // Release: pairs with the Acquire in `has_users`: who frees the block does so after all that we did with it. (No
+        // model breaks this: loom lets nobody come between it and the fence in `close`.)
+        self.users[at].fetch_and(!bit, Ordering::Release);
     }
 
     /// Whether the process `index` refers to an object of the block.
@@ -242,13 +243,12 @@ impl Tenure<'_> {
 
     fn has_users(&self) -> bool {
         // Acquire: pairs with the Release in `unmark`.
-        self.users.iter().any(|users| users.load(order!(Acquire, "tenure.users")) != 0)
+        self.users.iter().any(|users| users.load(Ordering::Acquire) != 0)
     }
 
     fn exchange(&self, seen: Word, next: Word) -> bool {
-        // Release: pairs with the Acquire in `read`.
-        let order = order!(Release, "tenure.exchange");
-        self.word.compare_exchange(seen.0, next.0, order, Ordering::Relaxed).is_ok()
+        // Release: pairs with the Acquire in `read`. (For the models the fence before it does the same.)
+        self.word.compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -47,6 +47,7 @@ suites! {
     pool,
     rendezvous,
     spsc,
+    tenure,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ringway beside its peers (benches/peers): ten minutes, or one with --quick. Other arguments are passed on; see --help.
+# Ringway beside its peers (benches/peers): a quarter of an hour, or one and a half minutes with --quick. Other arguments
+# are passed on, as in `ci/bench.sh --works locks` for locks and their like (two minutes); see --help.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

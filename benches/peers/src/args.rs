@@ -14,6 +14,9 @@ use crate::{
 /// Two pinned processes (two threads for what lives in one process). The sender copies a message of its own in, the
 /// receiver reads a word of every cache line where the transport lets it see them, and both must come to the same
 /// checksum. Every peer is tested before it is timed. The order changes every round; figures are medians of the rounds.
+///
+/// Locks and their like (--works locks) are taken by one alone, and by 2, 4 and 8 processes at once, where plain additions
+/// to what they protect must come out right; two processes take turns by them, and some meet.
 #[derive(Debug, Parser)]
 #[command(name = "peers", max_term_width = 110)]
 pub(crate) struct Args {
@@ -37,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NxM,...", value_delimiter = ',')]
     pub(crate) crews: Vec<Crew>,
 
-    /// Only these kinds of work [default: all]
+    /// Only these kinds of work; for the locks alone, `locks` [default: all]
     #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
     pub(crate) works: Vec<Kind>,
 
@@ -77,10 +80,10 @@ impl Args {
 }
 
 fn parse_name(text: &str) -> Result<String, String> {
-    if !text.is_empty() && transports::ALL.iter().any(|peer| peer.name.starts_with(text)) {
+    if !text.is_empty() && transports::everybody().any(|peer| peer.name.starts_with(text)) {
         return Ok(text.into());
     }
-    let names: Vec<_> = transports::ALL.iter().map(|peer| peer.name).collect();
+    let names: Vec<_> = transports::everybody().map(|peer| peer.name).collect();
     Err(format!("there are {}", names.join(", ")))
 }
 
@@ -118,7 +121,7 @@ mod tests {
     fn names_select_by_their_beginning() {
         let args = Args::parse_from(["peers", "--transports", "ringway,pipe"]);
         let names: Vec<_> =
-            transports::ALL.iter().filter(|peer| args.wants(peer)).map(|peer| peer.name).collect();
+            transports::everybody().filter(|peer| args.wants(peer)).map(|peer| peer.name).collect();
         assert!(names.contains(&"pipe") && names.contains(&"ringway-spsc") && !names.contains(&"unix"));
         assert!(Args::try_parse_from(["peers", "--transports", "nobody"]).is_err());
     }

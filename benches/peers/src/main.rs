@@ -1,6 +1,8 @@
 //! Ringway beside its peers: the same work over each, in one run. See `--help`.
 
 mod args;
+mod crew;
+mod locks;
 mod many;
 mod payload;
 mod plan;
@@ -25,7 +27,7 @@ use crate::{
     plan::{Case, Results},
     report::{Run, json, plots, progress::Progress, table, table::Style, targets},
     run::{Ended, Runner},
-    transports::Result,
+    transports::{Peer, Result},
 };
 
 fn main() -> ExitCode {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         run::work(&args.worker);
     }
     if args.list {
-        let list = transports::ALL.iter().copied().filter(|peer| args.wants(peer));
+        let list = transports::everybody().filter(|peer| args.wants(peer));
         print!("{}", table::notes(list, Style::of_stdout()));
         return ExitCode::SUCCESS;
     }
@@ -104,7 +106,8 @@ fn measure(args: &Args) -> Result<bool> {
 
 fn print(run: &Run, args: &Args, files: &[PathBuf], out: &[Case]) -> Result<()> {
     let style = Style::of_stdout();
-    let peers = transports::ALL.iter().copied().filter(|peer| args.wants(peer));
+    let measured = |peer: &&Peer| run.cases.iter().any(|case| case.peer.name == peer.name);
+    let peers = transports::everybody().filter(measured);
     let mut text = table::render(run, style);
     text += &format!("\n{}", table::notes(peers, style));
     text += &targets::render(run, style);

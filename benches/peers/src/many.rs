@@ -9,18 +9,15 @@
     reason = "the senders count themselves; nothing of the library, no model"
 )]
 
-use std::{
-    os::unix::net::UnixStream,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    thread,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::{
+    crew::gather,
     payload::{self, Payload, Row, Tally},
     plan::Crew,
-    sys::{self, Forked, SharedPage},
-    transports::{Link, Metric, Outcome, Place, Result, Shared},
-    worker::{Control, Job, MOST, fail, measured},
+    sys::{self, SharedPage},
+    transports::{Link, Metric, Outcome, Result, Shared},
+    worker::{Control, Job, MOST, measured},
 };
 
 /// How many messages each sender sends before anything is timed. Every byte of them is compared, and their order.
@@ -58,57 +55,12 @@ pub(crate) fn measure_fixed<S: Shared, const FIXED: usize>(job: &Job) -> Result<
     // SAFETY: `Common` consists of an atomic integer, of which any bytes are a value.
     let common = unsafe { page.view::<Common>() };
     let cpus = cpus(job)?;
-    let mut lines = Vec::new();
-    for _ in 0..crew.users() {
-        let (near, far) = UnixStream::pair()?;
-        lines.push((Control(near), Some(Control(far))));
-    }
-    let be = |user: usize, control: Control, shared: &S| -> Result<()> {
-        sys::pin_to(cpus[user])?;
+    let be = |user: usize, control: Control| -> Result<()> {
         let end = shared.join(&job.setup)?;
         let payload = Payload::<FIXED>::new(job.setup.len);
         User { end, control, payload, common, crew, index: user as u64 }.serve()
     };
-    if job.place == Place::Threads {
-        return thread::scope(|scope| {
-            let far: Vec<_> = lines.iter_mut().map(|(_, far)| far.take()).collect();
-            for (user, control) in far.into_iter().enumerate() {
-                let (be, shared) = (&be, &shared);
-                scope.spawn(move || {
-                    control.map_or(Ok(()), |control| be(user, control, shared)).unwrap_or_else(|e| fail(&e))
-                });
-            }
-            let mut near: Vec<_> = lines.drain(..).map(|(near, _)| near).collect();
-            Ok(direct::<FIXED>(job, &mut near, common).unwrap_or_else(|error| fail(&error)))
-        });
-    }
-    sys::end_with_child()?;
-    let mut children = Vec::new();
-    for user in 0..crew.users() {
-        // SAFETY: this process was started for this job and has not started a thread (see `Peer::run`).
-        match unsafe { sys::fork() }? {
-            Forked::Child => {
-                let control = lines[user].1.take();
-                // The other users' lines must not be held open here.
-                drop(lines);
-                let done = control.map_or(Ok(()), |control| be(user, control, &shared));
-                done.unwrap_or_else(|error| fail(&error));
-                // What the parent shares is a copy here: dropping it could undo what the parent's stands for.
-                sys::leave(0)
-            }
-            Forked::Parent(pid) => {
-                drop(lines[user].1.take());
-                children.push(pid);
-            }
-        }
-    }
-    let mut near: Vec<_> = lines.drain(..).map(|(near, _)| near).collect();
-    let outcome = direct::<FIXED>(job, &mut near, common)?;
-    drop(near);
-    for pid in children {
-        sys::reap(pid)?;
-    }
-    Ok(outcome)
+    gather(job, &cpus, be, |users| direct::<FIXED>(job, users, common))
 }
 
 /// Where each user runs: on a CPU of its own if there are enough, else all senders on one and all receivers on the other.

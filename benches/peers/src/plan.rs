@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use crate::{
     args::Args,
+    locks::{self, Task},
     transports::{self, Metric, Mode, Peer},
 };
 
@@ -24,6 +25,8 @@ pub(crate) enum Work {
     Many(usize, Crew),
     /// Objects are made and attached to.
     Open,
+    /// Users agree by it.
+    Tool(Task),
 }
 
 /// How many send and receive at once.
@@ -117,6 +120,7 @@ impl fmt::Display for Case {
             Work::Messages(len) => write!(f, ", {len} B)"),
             Work::Many(len, crew) => write!(f, ", {len} B, {crew})"),
             Work::Open => write!(f, ", opening)"),
+            Work::Tool(task) => write!(f, ", {task})"),
         }
     }
 }
@@ -175,6 +179,13 @@ pub(crate) fn cases(args: &Args) -> Vec<Case> {
             cases.push(Case { peer, mode: peer.modes[0], work: Work::Open });
         }
     }
+    for task in Task::all().filter(|_| does(Kind::Locks)) {
+        for tool in locks::ALL.iter().filter(|tool| args.wants(&tool.peer)) {
+            for mode in tool.modes(task).iter().copied().filter(wanted) {
+                cases.push(Case { peer: &tool.peer, mode, work: Work::Tool(task) });
+            }
+        }
+    }
     cases
 }
 
@@ -187,6 +198,8 @@ pub(crate) enum Kind {
     Many,
     /// Making objects and attaching to them
     Open,
+    /// Locks, semaphores, events, conditions and barriers: alone, crowded, in turns
+    Locks,
 }
 
 impl Work {
@@ -319,6 +332,8 @@ mod tests {
                 case.peer.many.is_some_and(|many| many.can(len, crew))
             }
             Work::Open => case.peer.open.is_some(),
+            Work::Tool(task) =>
+                locks::find(case.peer.name).is_some_and(|tool| tool.modes(task).contains(&case.mode)),
         }));
         let all = cases.len();
         cases.sort();

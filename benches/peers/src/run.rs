@@ -66,6 +66,7 @@ impl Runner {
             Work::Messages(len) => ("messages".into(), len),
             Work::Many(len, crew) => (crew.to_string(), len),
             Work::Open => ("open".into(), 8),
+            Work::Tool(task) => (format!("{TOOL}{task}"), 8),
         };
         let [near, far] = self.cpus.map(|cpu| cpu.to_string());
         let mut command = Command::new("/proc/self/exe");
@@ -192,6 +193,9 @@ pub(crate) fn work(arguments: &[String]) -> ! {
     }
 }
 
+/// What the work of a tool begins with.
+const TOOL: &str = "tool-";
+
 type Run = fn(&Job) -> Result<Outcome>;
 
 fn job(arguments: &[String]) -> Result<(Run, Job)> {
@@ -200,10 +204,14 @@ fn job(arguments: &[String]) -> Result<(Run, Job)> {
     };
     let peer = transports::find(peer).ok_or("no such transport")?;
     let mode = Mode::from_name(mode).ok_or("no such mode")?;
-    let (mut crew, mut many) = (Crew::PAIR, false);
+    let (mut crew, mut many, mut task) = (Crew::PAIR, false, None);
     let run = match work.as_str() {
         "open" => peer.open.ok_or_else(|| Unavailable("it has no name".into()))?,
         "messages" => peer.run,
+        work if let Some(text) = work.strip_prefix(TOOL) => {
+            task = Some(text.parse()?);
+            peer.run
+        }
         numbers => {
             (crew, many) = (numbers.parse()?, true);
             peer.many.as_ref().ok_or("it is not for many")?.run
@@ -217,6 +225,7 @@ fn job(arguments: &[String]) -> Result<(Run, Job)> {
         cpus: [near.parse()?, far.parse()?],
         crew,
         time: Duration::from_nanos(nanos.parse()?),
+        task,
         only_trips: peer.group == transports::Group::Floor,
     };
     Ok((run, job))

@@ -173,6 +173,16 @@ impl SharedPage {
         NonNull::new(at.cast()).map(SharedPage).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
+    /// The page seen as one `T` that is not made of atomics.
+    ///
+    /// # Safety
+    /// All zeroes is a `T`, what is in it that can change is in an `UnsafeCell`, and nothing else is seen in this page.
+    pub(crate) unsafe fn place<T>(self) -> &'static T {
+        const { assert!(size_of::<T>() <= Self::LEN && align_of::<T>() <= Self::LEN) };
+        // SAFETY: page-aligned, long enough (asserted above), mapped for good; the rest is the caller's word.
+        unsafe { self.0.cast::<T>().as_ref() }
+    }
+
     /// The page seen as one `T`.
     ///
     /// # Safety
@@ -182,6 +192,43 @@ impl SharedPage {
         // SAFETY: page-aligned, long enough (asserted above), mapped for good, and by the caller's word any
         // bytes are a `T` that others may write to.
         unsafe { self.0.cast::<T>().as_ref() }
+    }
+}
+
+/// The place of some numbers in a page that all users share, for whoever has the lock that protects them.
+#[derive(Debug)]
+pub(crate) struct Numbers<const N: usize>(NonNull<[u64; N]>);
+
+impl<const N: usize> Clone for Numbers<N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<const N: usize> Copy for Numbers<N> {}
+
+// SAFETY: an address that stays mapped as long as the process lives; whoever uses what is there has the lock.
+unsafe impl<const N: usize> Send for Numbers<N> {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Sync for Numbers<N> {}
+
+/// Zeroes, in a page of their own.
+pub(crate) fn numbers<const N: usize>() -> io::Result<Numbers<N>> {
+    const { assert!(size_of::<[u64; N]>() <= SharedPage::LEN) };
+    Ok(Numbers(SharedPage::new()?.0.cast()))
+}
+
+impl<const N: usize> Numbers<N> {
+    /// The numbers.
+    ///
+    /// # Safety
+    /// The caller has the lock that protects them, and keeps it for as long as what this returns is used.
+    #[inline]
+    pub(crate) unsafe fn lend<'a>(self) -> &'a mut [u64; N] {
+        let mut place = self.0;
+        // SAFETY: a page's beginning, long enough (asserted in `numbers`) and mapped for good; nobody else uses it, by
+        // the caller's word.
+        unsafe { place.as_mut() }
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    locks::Task,
     payload::{Payload, Sum},
     plan::Crew,
     sys::{self, Forked},
@@ -31,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) crew: Crew,
     /// How long each figure is measured.
     pub(crate) time: Duration,
+    /// What is done with it, if it is a tool that users agree by.
+    pub(crate) task: Option<Task>,
     /// Whether it is a floor that carries nothing.
     pub(crate) only_trips: bool,
 }
@@ -40,7 +43,7 @@ const TESTED: u64 = 40;
 /// No burst is longer than this.
 pub(crate) const MOST: u64 = 1 << 33;
 /// No more round trips than this are kept.
-const MOST_TRIPS: u64 = 1 << 20;
+pub(crate) const MOST_TRIPS: u64 = 1 << 20;
 
 /// What the near side asks for, and how many messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,7 +134,7 @@ pub(crate) fn measure_fixed<T: Transport, const FIXED: usize>(job: &Job) -> Resu
 
 /// Runs the two sides, each on its CPU: in this process and one forked from it, or in two threads. If one fails, this
 /// process says so and ends: the other side may be waiting in memory, where nobody can tell it.
-fn part<N: Send, F: Send>(
+pub(crate) fn part<N: Send, F: Send>(
     job: &Job,
     near: N,
     far: F,
@@ -309,7 +312,7 @@ pub(crate) fn measured(
 }
 
 /// The steps in which the clock moves, in nanoseconds: ten on some machines, of the 120 that a round trip takes.
-fn clock_tick() -> f64 {
+pub(crate) fn clock_tick() -> f64 {
     let step = |_| {
         let (before, mut after) = (sys::now_ns(), sys::now_ns());
         while after == before {
@@ -322,7 +325,7 @@ fn clock_tick() -> f64 {
 
 /// A percentile of sorted times that a clock with such a `tick` has taken: those that it could not tell apart count as
 /// spread evenly over the tick. The largest is as it is.
-fn percentile(sorted: &[u32], fraction: f64, tick: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[u32], fraction: f64, tick: f64) -> f64 {
     let rank = ((sorted.len() as f64 * fraction).ceil() as usize).clamp(1, sorted.len());
     let value = sorted[rank - 1];
     if fraction >= 1.0 {

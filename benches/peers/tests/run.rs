@@ -99,6 +99,36 @@ fn every_transport_carries_and_is_reported() {
 }
 
 #[test]
+fn every_lock_is_measured_in_all_it_is_for() {
+    let scratch = Scratch::new("locks");
+    let output = scratch.run(&["--works", "locks"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let figures = scratch.figures();
+    let has = |work: &str, name: &str, metric: &str| {
+        figures
+            .iter()
+            .any(|figure| figure["work"] == work && figure["transport"] == name && figure["metric"] == metric)
+    };
+    for name in ["ringway-mutex", "ringway-semaphore", "pthread-robust", "pthread-plain", "std-mutex"] {
+        assert!(has("alone", name, "pass_ns"), "{name}");
+        for users in [2, 4, 8] {
+            for section in ["short", "long"] {
+                let work = format!("crowd-{users}-{section}");
+                assert!(has(&work, name, "takes") && has(&work, name, "least_share"), "{name}, {work}");
+            }
+        }
+    }
+    for name in ["ringway-condvar", "ringway-event", "ringway-semaphore", "pthread-cond", "turns-futex"] {
+        assert!(has("turns", name, "rtt_p50_ns"), "{name}");
+    }
+    for name in ["ringway-barrier", "pthread-barrier"] {
+        assert!(has("meet-2", name, "round_ns") && has("meet-4", name, "round_ns"), "{name}");
+    }
+    assert!(said.contains("Mutex, alone, take and give back") && said.contains("targets reached"), "{said}");
+}
+
+#[test]
 fn nothing_is_left_over() {
     let scratch = Scratch::new("left");
     let child = Command::new(env!("CARGO_BIN_EXE_ringway-peers"))

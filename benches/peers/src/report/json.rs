@@ -13,12 +13,13 @@ pub(crate) fn write(run: &Run, mut out: impl Write) -> io::Result<()> {
         let (payload, crew) = match case.work {
             Work::Messages(len) => (Some(len), Crew::PAIR),
             Work::Many(len, crew) => (Some(len), crew),
-            Work::Open => (None, Crew::PAIR),
+            Work::Open | Work::Tool(_) => (None, Crew::PAIR),
         };
         let work = match case.work {
-            Work::Messages(_) => "one to one",
-            Work::Many(..) => "many to many",
-            Work::Open => "opening",
+            Work::Messages(_) => "one to one".into(),
+            Work::Many(..) => "many to many".into(),
+            Work::Open => "opening".into(),
+            Work::Tool(task) => task.to_string(),
         };
         let line = json!({
             "transport": case.peer.name,

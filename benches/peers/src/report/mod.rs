@@ -2,6 +2,7 @@
 
 pub(crate) mod chart;
 pub(crate) mod json;
+pub(crate) mod locks;
 pub(crate) mod plots;
 pub(crate) mod progress;
 pub(crate) mod table;

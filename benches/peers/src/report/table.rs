@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use super::{
-    Run,
+    Run, locks,
     units::{self, Unit},
 };
 use crate::{
@@ -121,6 +121,7 @@ pub(crate) fn render(run: &Run, style: Style) -> String {
     out += &percentiles(run, style);
     out += &many(run, style);
     out += &opening(run, style);
+    out += &locks::render(run, style);
     out
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn lines(run: &Run) -> Vec<Case> {
     lines
 }
 
-fn weight(peer: &Peer) -> Weight {
+pub(super) fn weight(peer: &Peer) -> Weight {
     if peer.group == Group::Ours { Weight::Ours } else { Weight::Normal }
 }
 
@@ -275,8 +276,8 @@ pub(crate) fn notes(peers: impl Iterator<Item = &'static Peer>, style: Style) ->
             peer.name.into(),
             between.into(),
             modes.join(", "),
-            units::payload(peer.longest),
-            peer.copies.to_string(),
+            if peer.longest == 0 { "–".into() } else { units::payload(peer.longest) },
+            if peer.longest == 0 { "–".into() } else { peer.copies.to_string() },
             if peer.blocks { "yes" } else { "no" }.into(),
             format!("{}{optional}", peer.note),
         ];
@@ -288,6 +289,7 @@ pub(crate) fn notes(peers: impl Iterator<Item = &'static Peer>, style: Style) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transports::everybody;
 
     #[test]
     fn cells_line_up() {
@@ -307,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_transport_has_notes_on_a_line_of_its_own() {
-        let text = notes(ALL.iter().copied(), Style(false));
-        assert_eq!(text.lines().count(), ALL.len() + 1);
+        let text = notes(everybody(), Style(false));
+        assert_eq!(text.lines().count(), everybody().count() + 1);
     }
 }

@@ -3,7 +3,7 @@
 //! A ratio is taken in each round, of what was measured within seconds, and the median of those is compared.
 
 use super::{
-    Run,
+    Run, locks,
     table::{Grid, Style, Weight},
     units,
 };
@@ -14,13 +14,13 @@ use crate::{
 
 /// The side of the target on which it is reached.
 #[derive(Clone, Copy, Debug)]
-enum Bound {
+pub(super) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
 
 /// Something measured.
-type Point = (Case, Metric);
+pub(super) type Point = (Case, Metric);
 
 /// A target: what it is about, against what it is measured, and what there should be.
 struct Target {
@@ -42,12 +42,12 @@ impl Target {
     }
 }
 
-fn point(name: &str, mode: Mode, work: Work, metric: Metric) -> Option<Point> {
+pub(super) fn point(name: &str, mode: Mode, work: Work, metric: Metric) -> Option<Point> {
     Some((Case { peer: transports::find(name)?, mode, work }, metric))
 }
 
 /// The ratio of two points, round by round.
-fn ratio(run: &Run, ours: Option<Point>, theirs: Option<Point>) -> Option<Figure> {
+pub(super) fn ratio(run: &Run, ours: Option<Point>, theirs: Option<Point>) -> Option<Figure> {
     let (ours, theirs) = (ours?, theirs?);
     let ours = run.results.by_round(ours.0, ours.1)?;
     let theirs = run.results.by_round(theirs.0, theirs.1)?;
@@ -106,6 +106,7 @@ fn targets(run: &Run) -> Vec<Target> {
     );
 
     many(run, &mut add);
+    locks::targets(run, &mut add);
 
     let small = point("ringway-loan-8", Spin, size(8), Rtt50);
     let others =

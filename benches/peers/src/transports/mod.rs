@@ -4,7 +4,7 @@ use std::{error::Error, fmt, path::Path};
 
 use bytemuck::Pod;
 
-use crate::{plan::Crew, worker::Job};
+use crate::{locks, plan::Crew, worker::Job};
 
 mod boost;
 mod cacheline;
@@ -29,6 +29,8 @@ mod shaq_spsc;
 mod stream;
 mod tcp;
 mod unix;
+
+pub(crate) use ringway_spsc::wait;
 
 /// All of them, in the order of the tables.
 pub(crate) static ALL: &[&Peer] = &[
@@ -207,10 +209,18 @@ pub(crate) enum Metric {
     RttMax,
     Create,
     Attach,
+    /// Nanoseconds to take a lock and give it back.
+    Pass,
+    /// How often a second a crowd gets a lock.
+    Takes,
+    /// What the one of a crowd gets that gets least, as a part of what each would get if all got the same.
+    Share,
+    /// Nanoseconds of a meeting.
+    Round,
 }
 
 impl Metric {
-    pub(crate) const ALL: [Metric; 9] = [
+    pub(crate) const ALL: [Metric; 13] = [
         Metric::Messages,
         Metric::Bytes,
         Metric::Rtt50,
@@ -220,6 +230,10 @@ impl Metric {
         Metric::RttMax,
         Metric::Create,
         Metric::Attach,
+        Metric::Pass,
+        Metric::Takes,
+        Metric::Share,
+        Metric::Round,
     ];
 
     /// The percentiles of the round trip and the fraction each stands for.
@@ -243,6 +257,10 @@ impl Metric {
             Metric::RttMax => "rtt_max_ns",
             Metric::Create => "create_us",
             Metric::Attach => "attach_us",
+            Metric::Pass => "pass_ns",
+            Metric::Takes => "takes",
+            Metric::Share => "least_share",
+            Metric::Round => "round_ns",
         }
     }
 
@@ -430,7 +448,12 @@ macro_rules! measure_typed {
 }
 pub(crate) use measure_typed;
 
+/// All that carry messages, and then all that users agree by.
+pub(crate) fn everybody() -> impl Iterator<Item = &'static Peer> {
+    ALL.iter().copied().chain(locks::ALL.iter().map(|tool| &tool.peer))
+}
+
 /// The one that is called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Peer> {
-    ALL.iter().copied().find(|peer| peer.name == name)
+    everybody().find(|peer| peer.name == name)
 }

@@ -6,6 +6,8 @@ mod bytes;
 mod eventcount;
 mod faulty;
 mod line;
+mod locks;
+mod mutex;
 mod named;
 mod pipe;
 mod pooled;
@@ -30,6 +32,7 @@ pub fn all() -> Vec<Scenario> {
         queue::scenarios(),
         byte_queue::scenarios(),
         tasks::scenarios(),
+        mutex::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

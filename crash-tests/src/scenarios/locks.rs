@@ -42,7 +42,8 @@ pub(super) fn take(lock: Lock) -> (Guard, Halves, bool) {
     }
 }
 
-fn repair_all(halves: &mut Halves) {
+/// All that was half done when the last owner died.
+pub(super) fn repair_all(halves: &mut Halves) {
     repair(halves);
     halves.between = [halves.left; 14];
 }

@@ -2,12 +2,12 @@
 
 use super::locks::{
     Guard, LOCK, Lock, change, create_lock, half_change, is_whole, leak, lock_must_be_as_good_as_new,
-    look_at_lock, needs_a_nudge, nudge, open_lock, sleeper, take, until_asleep,
+    look_at_lock, needs_a_nudge, nudge, open_lock, repair_all, sleeper, take, until_asleep,
 };
 use super::pooled::sleep_until_woken;
 use crate::process::{Process, killed_elsewhere, pause};
 use crate::scenario::{Death, Scenario, operation};
-use process_tests::halves::{Halves, repair};
+use process_tests::halves::Halves;
 use ringway::inspect;
 use ringway::{Inherited, LockError, Mutex, Wait};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -65,12 +65,6 @@ fn survives_repair(lock: Lock, death: Death) -> u64 {
     assert!(seen.left == 1 && (effect == 2 || !death.after), "died: {died}, {seen:?}");
     lock_must_be_as_good_as_new(lock, 1, 1);
     effect
-}
-
-/// All that was half done when the last owner died.
-fn repair_wholly(halves: &mut Halves) {
-    repair(halves);
-    halves.between = [halves.left; 14];
 }
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -154,13 +148,13 @@ fn heirs() -> Vec<Scenario> {
             survives_repair,
         )
     };
-    let lock = |lock| operation(|| drop(inherit(lock).recover(repair_wholly)));
+    let lock = |lock| operation(|| drop(inherit(lock).recover(repair_all)));
     vec![
         heirs("mutex/lock-of-dead", false, lock),
         heirs("mutex/lock-of-swept", true, lock),
         heirs("mutex/try-lock-of-dead", false, |lock| {
             operation(|| match lock.try_lock() {
-                Err(LockError::OwnerDied(inherited)) => drop(inherited.recover(repair_wholly)),
+                Err(LockError::OwnerDied(inherited)) => drop(inherited.recover(repair_all)),
                 _ => panic!("nobody said that the last owner died"),
             });
         }),
@@ -171,13 +165,13 @@ fn heirs() -> Vec<Scenario> {
                 inherited.between[0] += 7;
                 inherited
             });
-            operation(|| drop(inherit(lock).recover(repair_wholly)));
+            operation(|| drop(inherit(lock).recover(repair_all)));
         }),
         // Into a copy, which is written back.
         heirs("mutex/recover-untrusting", true, |_| {
             let lock: Lock = leak(Mutex::options().trusted(false).open(LOCK).unwrap());
             let inherited = inherit(lock);
-            operation(|| drop(inherited.recover(repair_wholly)));
+            operation(|| drop(inherited.recover(repair_all)));
         }),
     ]
 }
@@ -220,7 +214,7 @@ fn those_who_wait() -> Vec<Scenario> {
             },
             |_| {
                 let lock = open_lock();
-                operation(|| drop(inherit(lock).recover(repair_wholly)));
+                operation(|| drop(inherit(lock).recover(repair_all)));
             },
             |(_, owner)| owner.take().into_iter().for_each(Process::kill),
             |(lock, owner), death| {

@@ -1,17 +1,24 @@
 //! All scenarios, by subject.
 
+mod barrier;
 mod bell;
 mod byte_queue;
 mod bytes;
+mod condvar;
+mod event;
 mod eventcount;
 mod faulty;
 mod line;
+mod locks;
+mod mutex;
 mod named;
+mod permits;
 mod pipe;
 mod pooled;
 mod queue;
 mod ring;
 mod segment;
+mod semaphore;
 mod spsc;
 mod tasks;
 
@@ -30,6 +37,12 @@ pub fn all() -> Vec<Scenario> {
         queue::scenarios(),
         byte_queue::scenarios(),
         tasks::scenarios(),
+        mutex::scenarios(),
+        semaphore::scenarios(),
+        permits::scenarios(),
+        event::scenarios(),
+        condvar::scenarios(),
+        barrier::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
     ];

@@ -67,6 +67,7 @@ mod segment;
 mod sync;
 mod sys;
 mod wait;
+mod watch;
 
 pub use channel::{
     Connection, End, JoinableQueue, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue,

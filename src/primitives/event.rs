@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// is visible to whoever sees it set. Nobody owns it: whoever dies is in nobody's way.
 #[derive(Clone)]
 pub struct Event {
-    attachment: Arc<Attachment>,
+    pub(super) attachment: Arc<Attachment>,
 }
 
 handle!([], Event, "event", (), |options| options, "");
@@ -55,12 +55,18 @@ impl Event {
 
     /// Clears it: who comes from now on waits for the next time. Returns whether it was set.
     pub fn clear(&self) -> bool {
-        self.flag().clear()
+        let was_set = self.flag().clear();
+        self.settle();
+        was_set
     }
 
     /// Whether it was set a moment ago.
     pub fn is_set(&self) -> bool {
-        self.flag().is_set()
+        let is_set = self.flag().is_set();
+        if !is_set {
+            self.settle();
+        }
+        is_set
     }
 
     /// Waits until it is set, as long as it takes.
@@ -81,6 +87,7 @@ impl Event {
         if flag.is_set() {
             return true;
         }
+        self.settle();
         let barrier = self.attachment.barrier;
         self.attachment.learnt.use_for(|waiter| flag.wait(begun, waiter, barrier, deadline)).is_ok()
     }

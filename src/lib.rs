@@ -68,6 +68,7 @@ mod segment;
 mod sync;
 mod sys;
 mod wait;
+mod watch;
 
 pub use arena::{Arena, BadPlace, Place};
 pub use channel::{

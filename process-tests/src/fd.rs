@@ -17,7 +17,7 @@ pub fn send(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> io::Result<()> {
         let header = unsafe { &mut *header };
         header.cmsg_level = libc::SOL_SOCKET;
         header.cmsg_type = libc::SCM_RIGHTS;
-        header.cmsg_len = data_len();
+        header.cmsg_len = data_len().try_into().unwrap_or(0);
         // SAFETY: as above; the data follows the header.
         let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
         // SAFETY: as above.
@@ -42,7 +42,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         // SAFETY: the header lies in the message's control room, all zero or written by the kernel.
         let found = unsafe { &*header };
         if (found.cmsg_level, found.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_RIGHTS)
-            || found.cmsg_len != data_len()
+            || u32::try_from(found.cmsg_len) != Ok(data_len())
         {
             return Err(io::Error::other("no descriptor came"));
         }
@@ -55,9 +55,10 @@ pub fn receive(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     })
 }
 
-fn data_len() -> usize {
+/// A few bytes. The C libraries disagree about the type of such lengths.
+fn data_len() -> u32 {
     // SAFETY: arithmetic only.
-    (unsafe { libc::CMSG_LEN(size_of::<RawFd>() as u32) }) as usize
+    unsafe { libc::CMSG_LEN(size_of::<RawFd>() as u32) }
 }
 
 fn with_message<R>(action: impl FnOnce(&mut libc::msghdr, *mut libc::cmsghdr) -> R) -> R {
@@ -70,7 +71,8 @@ fn with_message<R>(action: impl FnOnce(&mut libc::msghdr, *mut libc::cmsghdr) ->
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: arithmetic only.
-    message.msg_controllen = (unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) }) as usize;
+    let room = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as u32) };
+    message.msg_controllen = room.try_into().unwrap_or(0);
     // SAFETY: the message has a control room of sufficient size.
     let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     action(&mut message, header)

@@ -1,27 +1,45 @@
-//! `peer KIND PATH VERB...`: opens a lock, or what else processes agree by, and follows a script.
+//! `peer KIND PATH VERB...`: opens a lock, or what else processes agree by, and follows a script. A mutex can also be
+//! `inherit:KEY`.
 //!
 //! ```text
 //! mutex      hold         takes it; prints "held", or "inherited" if its owner died, after the repair
 //!            half         holds it, changes half of what it protects, and prints "half"
 //!            give         gives it back
+//!            outcome      takes it, says how that ended ("held", "inherited", "lost"), and gives it back repaired
+//!            inherit      takes it from a dead owner, repairs nothing, and prints "inconsistent"
+//!            lose         gives up what it inherited
+//!            forget       takes it, leaks the guard, and prints "forgotten"
+//!            thread       has a thread end with it, and prints "ended"
+//!            panic        has a thread panic with it, and prints "panicked"
+//!            blind        closes all its descriptors, as careless libraries do, and prints "blind"
 //!            count:N      adds 1 to both halves N times, with a look whether they are equal; prints "counted"
 //!            race         the same until killed
 //! condvar    await:N      (PATH.mutex is its mutex) waits until the first half is N or more; prints "reached"
 //! semaphore  take         takes a permit and prints "taken"
+//!            poll         polls until there is a permit; prints "polling" before it sleeps, and "readable"
 //! owned      hold         takes a permit; prints "held", or "recovered" if its last holder died
 //! event      await        waits until it is set; prints "set"
+//!            poll         polls until it is set; prints "polling" before it sleeps, and "readable"
+//!            set          sets it and prints "done"
 //! barrier    meet         waits for the others; prints "met" or "broken"
 //! ```
 
-use crate::forks::fork;
 use crate::{Failure, common, say};
 use process_tests::halves::{Halves, add, repair};
 use ringway::{Barrier, BarrierError, Condvar, Event, LockError, Mutex, OwnedSemaphore, Semaphore, Wait};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub(super) fn play(kind: &str, path: &str, script: &[&str]) -> Result<(), Failure> {
     let verbs = script.iter().map(|verb| verb.split(':').collect::<Vec<_>>());
     match kind {
-        "mutex" => mutex(&Mutex::options().wait(Wait::Park).timed(true).open(path)?, verbs),
+        "mutex" => {
+            let options = Mutex::options().wait(Wait::Park).timed(true);
+            let handle = match path.strip_prefix("inherit:") {
+                Some(key) => options.inherited(key)?,
+                None => options.open(path)?,
+            };
+            mutex(&handle, verbs)
+        }
         "condvar" => {
             let mutex = Mutex::<Halves>::open(&format!("{path}.mutex"))?;
             let condvar = Condvar::options().wait(Wait::Park).open(path)?;
@@ -39,10 +57,17 @@ pub(super) fn play(kind: &str, path: &str, script: &[&str]) -> Result<(), Failur
         }
         "semaphore" => {
             let semaphore = Semaphore::options().wait(Wait::Park).open(path)?;
-            each(verbs, "take", || {
-                semaphore.acquire()?;
-                Ok("taken")
-            })
+            for verb in verbs {
+                match verb[..] {
+                    ["take"] => {
+                        semaphore.acquire()?;
+                        say("taken");
+                    }
+                    ["poll"] => poll(semaphore.readiness()?),
+                    _ => drop(common(&verb)?),
+                }
+            }
+            Ok(())
         }
         "owned" => {
             let semaphore = OwnedSemaphore::options().wait(Wait::Park).open(path)?;
@@ -54,10 +79,21 @@ pub(super) fn play(kind: &str, path: &str, script: &[&str]) -> Result<(), Failur
         }
         "event" => {
             let event = Event::options().wait(Wait::Park).open(path)?;
-            each(verbs, "await", || {
-                event.wait();
-                Ok("set")
-            })
+            for verb in verbs {
+                match verb[..] {
+                    ["await"] => {
+                        event.wait();
+                        say("set");
+                    }
+                    ["poll"] => poll(event.readiness()?),
+                    ["set"] => {
+                        event.set();
+                        say("done");
+                    }
+                    _ => drop(common(&verb)?),
+                }
+            }
+            Ok(())
         }
         _ => {
             let barrier = Barrier::options().wait(Wait::Park).open(path)?;
@@ -68,6 +104,15 @@ pub(super) fn play(kind: &str, path: &str, script: &[&str]) -> Result<(), Failur
             })
         }
     }
+}
+
+/// Polls until it is readable.
+fn poll(ready: BorrowedFd<'_>) {
+    say("polling");
+    let mut poll = libc::pollfd { fd: ready.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry.
+    while unsafe { libc::poll(&mut poll, 1, -1) } != 1 {}
+    say("readable");
 }
 
 /// Follows a script with one verb of its own, whose result is printed.
@@ -88,8 +133,49 @@ fn each<'a>(
 
 fn mutex<'a>(mutex: &Mutex<Halves>, verbs: impl Iterator<Item = Vec<&'a str>>) -> Result<(), Failure> {
     let mut held = None;
+    let mut inherited = None;
     for verb in verbs {
         match verb[..] {
+            ["outcome"] => say(match mutex.lock() {
+                Ok(_) => "held",
+                Err(LockError::OwnerDied(inherited)) => {
+                    drop(inherited.recover(repair));
+                    "inherited"
+                }
+                Err(LockError::NotRecoverable) => "lost",
+                Err(other) => return Err(other.into()),
+            }),
+            ["inherit"] => match mutex.lock() {
+                Err(LockError::OwnerDied(unrepaired)) => {
+                    inherited = Some(unrepaired);
+                    say("inconsistent");
+                }
+                other => return Err(format!("{other:?}").into()),
+            },
+            ["lose"] => drop(inherited.take()),
+            ["forget"] => {
+                core::mem::forget(mutex.lock()?);
+                say("forgotten");
+            }
+            ["thread" | "panic"] => {
+                let (mutex, panics) = (mutex.clone(), verb[0] == "panic");
+                let thread = std::thread::spawn(move || {
+                    let guard = mutex.lock().unwrap();
+                    if panics {
+                        // Quietly: no message.
+                        std::panic::resume_unwind(Box::new(()));
+                    }
+                    core::mem::forget(guard);
+                });
+                say(if thread.join().is_err() { "panicked" } else { "ended" });
+            }
+            ["blind"] => {
+                for fd in 3..1024 {
+                    // SAFETY: takes a number. Those whose descriptors these were are the objects, which expect that.
+                    unsafe { libc::close(fd) };
+                }
+                say("blind");
+            }
             ["hold"] => {
                 held = Some(match mutex.lock() {
                     Ok(guard) => {
@@ -122,45 +208,6 @@ fn mutex<'a>(mutex: &Mutex<Halves>, verbs: impl Iterator<Item = Vec<&'a str>>) -
             },
             _ => drop(common(&verb)?),
         }
-    }
-    Ok(())
-}
-
-/// What a forked child may do with what its parent holds: nothing. With what is free: everything.
-pub(super) fn fork_with_guards() -> Result<(), Failure> {
-    for trusted in [true, false] {
-        let mutex = Mutex::options().trusted(trusted).value(7_u64).anonymous()?;
-        let permits = OwnedSemaphore::anonymous(1)?;
-        let mut held = Some((mutex.lock()?, permits.acquire()?));
-        let child = fork(|| {
-            let (mut guard, permit) = held.take().unwrap();
-            *guard += 1; // of a copy
-            assert_eq!(*guard, 8);
-            drop((guard, permit));
-            assert!(matches!(mutex.try_lock(), Err(LockError::WouldBlock)));
-            assert!(permits.try_acquire().is_err());
-        });
-        child.succeeded();
-        let (guard, permit) = held.take().unwrap();
-        assert_eq!(*guard, 7);
-        assert!(matches!(mutex.lock(), Err(LockError::WouldDeadlock)));
-        drop((guard, permit));
-        // A child that dies with them leaves them to us.
-        let child = fork(|| {
-            let mut guard = mutex.lock().unwrap();
-            *guard = 9;
-            core::mem::forget((guard, permits.acquire().unwrap()));
-            // SAFETY: ends the child without running any destructor, as a kill does.
-            unsafe { libc::_exit(0) };
-        });
-        child.succeeded();
-        let Err(LockError::OwnerDied(inherited)) = mutex.lock() else {
-            panic!("granted as if all were well")
-        };
-        // What an untrusting handle wrote stayed with it.
-        assert_eq!(*inherited, if trusted { 9 } else { 7 });
-        drop(inherited.recover(|value| *value = 1));
-        assert!(permits.acquire()?.was_recovered() && permits.recovered() == 1);
     }
     Ok(())
 }

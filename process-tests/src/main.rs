@@ -9,7 +9,9 @@
 //! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
-//! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
+//! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
+//! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
+//!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
 //!
 //! RING    typed | any | numbered         see `ends::Ring`
@@ -28,6 +30,7 @@
 
 mod byte_queues;
 mod forks;
+mod lock_scenes;
 mod locks;
 mod pipe_forks;
 mod pipes;
@@ -64,8 +67,14 @@ fn main() -> Result<(), Failure> {
         [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
             locks::play(kind, path, script)
         }
-        ["mutexfork"] => locks::fork_with_guards(),
-        ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
+        ["mutexfork"] => lock_scenes::with_guards(),
+        ["lockfork"] => lock_scenes::among_threads(),
+        ["watchfork"] => lock_scenes::with_watches(),
+        ["lockfull"] => lock_scenes::full(),
+        ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?, 0),
+        ["scribble", path, from, len, seed, pause] => {
+            scribble(path, from.parse()?, len.parse()?, seed.parse()?, pause.parse()?)
+        }
         ["idle"] => {
             say("idle");
             std::io::stdin().read_line(&mut String::new())?;
@@ -217,7 +226,7 @@ fn word(refusal: &Refusal) -> String {
 }
 
 /// Writes words that look almost right, and words that do not, over a stretch of a file.
-fn scribble(path: &str, from: u64, len: u64, seed: u64) -> Result<(), Failure> {
+fn scribble(path: &str, from: u64, len: u64, seed: u64, pause: u64) -> Result<(), Failure> {
     let file = std::fs::File::options().read(true).write(true).open(path)?;
     let all = usize::try_from(file.metadata()?.len())?;
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
@@ -249,5 +258,8 @@ fn scribble(path: &str, from: u64, len: u64, seed: u64) -> Result<(), Failure> {
         };
         // SAFETY: as above.
         unsafe { word.write_volatile(new) };
+        if pause > 0 {
+            (0..message::scramble(&mut state) % pause).for_each(|_| std::hint::spin_loop());
+        }
     }
 }

@@ -116,7 +116,9 @@ impl Tenure<'_> {
     pub(crate) fn announce(&self, making: Making, me: u16) {
         // Relaxed, all of them: the store of the state releases them. What is wiped are marks of those who came for another
         // object, or too early.
-        self.users.iter().for_each(|users| drop(users.fetch_and(0, Ordering::Relaxed)));
+        for users in self.users {
+            users.fetch_and(0, Ordering::Relaxed);
+        }
         let (at, bit) = place(me);
         self.users[at].fetch_or(bit, Ordering::Relaxed);
         self.id.store(making.id, Ordering::Relaxed);
@@ -159,7 +161,9 @@ impl Tenure<'_> {
                 }
                 Some(State::Closing) => {
                     // With our mark there it is not to be closed, whatever it is.
-                    self.exchange(seen, seen.next(State::Live, 0));
+                    if !mutated!("tenure.reopen") {
+                        self.exchange(seen, seen.next(State::Live, 0));
+                    }
                 }
                 Some(_) => {
                     self.leave(me);

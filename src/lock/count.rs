@@ -84,10 +84,7 @@ impl Count {
         barrier: Barrier,
         deadline: Deadline,
     ) -> Result<(), CountError> {
-        if wanted > 1 && !mutated!("count.several") {
-            // Before the arming: a giver that finds us armed finds this too.
-            self.several.store(1, Ordering::Relaxed);
-        }
+        self.expect(wanted);
         let attempt = || match self.try_take(wanted, bound) {
             Err(CountError::TooFew) => None,
             done => Some(done),
@@ -95,6 +92,14 @@ impl Count {
         let more = || self.available() > 0;
         let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, || None, more);
         outcome.unwrap_or(Err(CountError::TimedOut))
+    }
+
+    /// Somebody is about to wait for `wanted` permits at once.
+    pub(crate) fn expect(&self, wanted: u64) {
+        if wanted > 1 && !mutated!("count.several") {
+            // Before the arming: a giver that finds us armed finds this too.
+            self.several.store(1, Ordering::Relaxed);
+        }
     }
 
     /// Gives `count` permits, unless there are more than `bound` then.

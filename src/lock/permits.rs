@@ -1,8 +1,8 @@
 //! Permits with owners: those of the dead come back.
 
-use super::word::{Held, LockWord, Refused};
+use super::word::{Held, LockWord, Refused, Word};
 use crate::sync::{AtomicU64, Ordering, mutated};
-use crate::wait::{Barrier, Deadline, EventCount, Waiter};
+use crate::wait::{ALL, Barrier, Deadline, EventCount, Waiter};
 
 /// What all permits of a semaphore have in common, beside a [`LockWord`] for each. All-zero bytes are a new one.
 #[repr(C)]
@@ -110,6 +110,41 @@ impl Desk {
         me: u16,
         dead: impl Fn(u16) -> bool,
     ) -> Option<Permit> {
+        self.among_the_dead(words, me, dead, |(number, seen)| {
+            let held = words[number].take_over(seen, me)?;
+            self.count_recovered(1);
+            Some(self.taken(words, number, held))
+        })
+    }
+
+    /// Puts the permits of dead holders where whoever comes takes them, for one who takes none. Returns how many.
+    pub(crate) fn return_from_dead(
+        &self,
+        words: &[LockWord],
+        me: u16,
+        barrier: Barrier,
+        dead: impl Fn(u16) -> bool,
+    ) -> u64 {
+        let mut returned = 0;
+        self.among_the_dead(words, me, dead, |(number, seen)| {
+            returned += u64::from(words[number].bury(seen));
+            None::<()>
+        });
+        self.count_recovered(returned);
+        if returned > 0 {
+            self.waiting.wake(u32::try_from(returned).unwrap_or(ALL), barrier);
+        }
+        returned
+    }
+
+    /// Goes through the permits of dead holders, with their words, until `act` has a result.
+    fn among_the_dead<R>(
+        &self,
+        words: &[LockWord],
+        me: u16,
+        dead: impl Fn(u16) -> bool,
+        mut act: impl FnMut((usize, Word)) -> Option<R>,
+    ) -> Option<R> {
         // The same owner may hold many: he is asked after once in a row.
         let mut alive = me;
         for (number, word) in words.iter().enumerate() {
@@ -121,9 +156,8 @@ impl Desk {
             }
             if !dead(owner) || mutated!("permits.patrol") {
                 alive = owner;
-            } else if let Some(held) = word.take_over(seen, me) {
-                self.count_recovered(1);
-                return Some(self.taken(words, number, held));
+            } else if let Some(result) = act((number, seen)) {
+                return Some(result);
             }
         }
         None

@@ -112,7 +112,7 @@ impl Barrier {
     /// # Errors
     /// [`BarrierError::Timeout`]; else as [`wait`](Self::wait).
     pub fn wait_deadline(&self, deadline: Deadline) -> Result<Met, BarrierError> {
-        let Attachment { site, barrier, learnt } = &*self.attachment;
+        let Attachment { site, barrier, learnt, .. } = &*self.attachment;
         let me = site.member().map_err(BarrierError::Attach)?.index();
         let dead = |index| site.is_dead(index);
         let meet =

@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// [gone](crate::Error::Gone) from its arena counts as set: nobody is left who could do it.
 #[derive(Clone)]
 pub struct Event {
-    attachment: Arc<Attachment>,
+    pub(super) attachment: Arc<Attachment>,
 }
 
 handle!([], Event, "event", (), |options| options, "");
@@ -58,12 +58,18 @@ impl Event {
 
     /// Clears it: who comes from now on waits for the next time. Returns whether it was set.
     pub fn clear(&self) -> bool {
-        self.site().is_there() && self.flag().clear()
+        let was_set = self.site().is_there() && self.flag().clear();
+        self.settle();
+        was_set
     }
 
     /// Whether it was set a moment ago.
     pub fn is_set(&self) -> bool {
-        !self.site().is_there() || self.flag().is_set()
+        let is_set = !self.site().is_there() || self.flag().is_set();
+        if !is_set {
+            self.settle();
+        }
+        is_set
     }
 
     /// Waits until it is set, as long as it takes.

@@ -12,6 +12,7 @@
 //! | `condvar` | [`Condvar`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
+//! | `readiness` | events and semaphores in event loops and futures |
 //! | `barrier` | [`Barrier`] |
 //!
 //! The protocols themselves are in `lock/`, where the models see them. Here they are given memory, names, clocks, an
@@ -26,6 +27,7 @@ mod handle;
 mod holding;
 mod mutex;
 mod owned;
+mod readiness;
 mod reentrant;
 mod semaphore;
 mod site;

@@ -37,7 +37,7 @@ use std::sync::Arc;
 /// Taking one looks at each permit in turn: it is meant for hundreds of them, not for millions.
 #[derive(Clone)]
 pub struct OwnedSemaphore {
-    attachment: Arc<Attachment>,
+    pub(super) attachment: Arc<Attachment>,
 }
 
 handle!(
@@ -90,7 +90,7 @@ impl OwnedSemaphore {
         unsafe { self.site().body::<Desk>() }
     }
 
-    fn words(&self) -> &[LockWord] {
+    pub(super) fn words(&self) -> &[LockWord] {
         // SAFETY: its table consists of lock words, which are atomic.
         let words = unsafe { self.site().table::<LockWord>() };
         words.unwrap_or_else(|_| unreachable!("checked at attach"))
@@ -130,11 +130,12 @@ impl OwnedSemaphore {
         let permit = match desk.try_take(words, me, self.first(me)) {
             Err(PermitError::None) => {
                 let dead = |index| self.site().is_dead(index);
-                desk.take_from_dead(words, me, dead).ok_or(AcquireError::WouldBlock)?
+                desk.take_from_dead(words, me, dead).ok_or(AcquireError::WouldBlock)
             }
-            tried => tried.map_err(refused)?,
+            tried => tried.map_err(refused),
         };
-        Ok(Permit { semaphore: self, permit: Some(permit), member })
+        self.settle();
+        Ok(Permit { semaphore: self, permit: Some(permit?), member })
     }
 
     /// Takes a permit, waiting at most `timeout` for one.
@@ -151,7 +152,7 @@ impl OwnedSemaphore {
     /// [`AcquireError::Timeout`]; else as [`acquire`](Self::acquire).
     pub fn acquire_deadline(&self, deadline: Deadline) -> Result<Permit<'_>, AcquireError> {
         let member = self.site().member().map_err(AcquireError::Attach)?;
-        let Attachment { site, barrier, learnt } = &*self.attachment;
+        let Attachment { site, barrier, learnt, .. } = &*self.attachment;
         let (me, dead) = (member.index(), |index| site.is_dead(index));
         let (desk, words, first) = (self.desk(), self.words(), self.first(me));
         let permit = match desk.try_take(words, me, first) {
@@ -160,6 +161,7 @@ impl OwnedSemaphore {
             }
             tried => tried,
         };
+        self.settle();
         Ok(Permit { semaphore: self, permit: Some(permit.map_err(refused)?), member })
     }
 

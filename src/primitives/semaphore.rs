@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Semaphore {
-    attachment: Arc<Attachment>,
+    pub(super) attachment: Arc<Attachment>,
 }
 
 handle!(
@@ -49,7 +49,7 @@ impl Semaphore {
         OwnedSemaphore::options()
     }
 
-    fn count(&self) -> &Count {
+    pub(super) fn count(&self) -> &Count {
         // SAFETY: the body of a semaphore is a count, made of atomics.
         unsafe { self.site().body::<Count>() }
     }
@@ -108,7 +108,10 @@ impl Semaphore {
             return Err(AcquireError::Attach(Error::Gone));
         }
         match self.count().try_take(count.into(), self.bound().into()) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.settle(1);
+                Ok(())
+            }
             Err(why) => Err(self.refused(count, why)),
         }
     }
@@ -130,7 +133,9 @@ impl Semaphore {
         let Attachment { barrier, learnt, .. } = &*self.attachment;
         let bound = self.bound().into();
         let take = |waiter: &mut _| self.count().take(count.into(), bound, waiter, *barrier, deadline);
-        learnt.use_for(take).map_err(|why| self.refused(count, why))
+        learnt.use_for(take).map_err(|why| self.refused(count, why))?;
+        self.settle(1);
+        Ok(())
     }
 
     #[cold]
@@ -139,7 +144,10 @@ impl Semaphore {
             CountError::TooFew if asked > self.bound() => {
                 AcquireError::TooMany { asked, bound: self.bound() }
             }
-            CountError::TooFew | CountError::TooMany => AcquireError::WouldBlock,
+            CountError::TooFew | CountError::TooMany => {
+                self.settle(asked);
+                AcquireError::WouldBlock
+            }
             CountError::TimedOut => AcquireError::Timeout,
             CountError::Corrupt(found) => AcquireError::Corrupt(self.corrupt(found)),
         }

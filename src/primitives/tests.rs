@@ -5,6 +5,7 @@ mod condvar;
 mod event;
 mod looking;
 mod mutex;
+mod readiness;
 mod reentrant;
 mod semaphore;
 

@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use crate::wait::{Barrier, Wait, Waiter};
+use crate::watch::Watched;
 use std::sync::{Arc, Mutex};
 
 /// A handle to an object that nobody owns.
@@ -10,11 +11,14 @@ pub(super) struct Attachment {
     pub(super) site: Site,
     pub(super) barrier: Barrier,
     pub(super) learnt: Learnt,
+    /// For those kinds that event loops and futures can wait for.
+    pub(super) watched: Watched,
 }
 
 impl Attachment {
     pub(super) fn new(site: Site, wait: Wait) -> Arc<Self> {
-        Arc::new(Attachment { site, barrier: Barrier::of_this_process(), learnt: Learnt::new(wait) })
+        let watched = Watched::new(site.segment().generation());
+        Arc::new(Attachment { site, barrier: Barrier::of_this_process(), learnt: Learnt::new(wait), watched })
     }
 
     /// Another handle to the same object, which waits in another way.

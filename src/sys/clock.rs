@@ -37,7 +37,7 @@ fn coarse() -> libc::timespec {
 /// Nanoseconds as the kernel takes them. A time beyond what it can hold becomes the latest it can.
 pub(super) fn timespec(nanos: u64) -> libc::timespec {
     // 2⁶⁴ ns are 584 years of seconds: they fit an i64, and on 32-bit targets are clamped.
-    let seconds = libc::time_t::try_from(nanos / NANOS_PER_SECOND).unwrap_or(libc::time_t::MAX);
+    let seconds = (nanos / NANOS_PER_SECOND).try_into().unwrap_or(i32::MAX.into());
     libc::timespec { tv_sec: seconds, tv_nsec: (nanos % NANOS_PER_SECOND) as libc::c_long }
 }
 

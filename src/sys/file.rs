@@ -130,9 +130,11 @@ pub(crate) fn link(fd: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &CStr) -> io::
 /// Moves a name; fails with `EEXIST` if the new one is taken.
 pub(crate) fn rename_new(dir: BorrowedFd<'_>, from: &CStr, to: &CStr) -> io::Result<()> {
     let dir = dir.as_raw_fd();
+    let (call, flags) = (libc::SYS_renameat2, libc::RENAME_NOREPLACE);
+    // By number: musl has had no function for it until lately.
     // SAFETY: both names are C strings and outlive the call.
-    let renamed = unsafe { libc::renameat2(dir, from.as_ptr(), dir, to.as_ptr(), libc::RENAME_NOREPLACE) };
-    check(renamed).map(drop)
+    let renamed = unsafe { libc::syscall(call, dir, from.as_ptr(), dir, to.as_ptr(), flags) };
+    check(renamed as libc::c_int).map(drop)
 }
 
 pub(crate) fn unlink_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {

@@ -26,7 +26,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model { name: "two_leave", preemptions: 3, body: two_leave, kills: &["tenure.leave_closes"] },
     Model { name: "leaver_dies", preemptions: 3, body: leaver_dies, kills: &["tenure.sweep_closes"] },
-    Model { name: "closer_dies", preemptions: 3, body: closer_dies, kills: &["tenure.mark_first"] },
+    Model { name: "closer_dies", preemptions: 3, body: closer_dies, kills: &["tenure.reopen"] },
     Model { name: "stalled_closer", preemptions: 3, body: stalled_closer, kills: &["tenure.count"] },
 ];
 

@@ -3,7 +3,6 @@
 use super::layout::{self, Body, Place};
 use super::policy::Policy;
 use super::store::Store;
-use super::watch::Watched;
 use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use crate::pool::State;
@@ -13,6 +12,7 @@ use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
 use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter};
+use crate::watch::Watched;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
 
@@ -64,8 +64,8 @@ impl Core {
         let slots = layout::slots_in(&segment)?;
         let store = layout::pool_in(&segment)?.map(|pool| Store::new(pool, &segment));
         Ok(Core {
-            arrivals: Watched::new(&segment, false),
-            vacancies: Watched::new(&segment, true),
+            arrivals: Watched::new(segment.generation()),
+            vacancies: Watched::new(segment.generation()),
             store,
             policy,
             body: Place::of(layout::body(&segment)),
@@ -519,13 +519,6 @@ impl Core {
         }
         body.header.closing.finish();
         layout::wake_everybody(body, self.barrier);
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.arrivals.end(self);
-        self.vacancies.end(self);
     }
 }
 

@@ -5,45 +5,12 @@ use super::core::Core;
 use super::joinable::{JoinableQueue, Task};
 use super::message::Message;
 use super::payload::Payload;
-use super::watch::Watched;
 use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use bytemuck::Pod;
-use core::future::poll_fn;
-use core::task::Poll;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 impl Core {
-    /// A descriptor that is readable while there is something.
-    fn descriptor<'a>(&'a self, watched: &'a Watched) -> Result<BorrowedFd<'a>, Error> {
-        let watch = watched.get(self)?;
-        let event = watch.event()?.as_fd().as_raw_fd();
-        // SAFETY: the watch, once made, and its descriptor stay until the last handle of this core is dropped.
-        Ok(unsafe { BorrowedFd::borrow_raw(event) })
-    }
-
-    /// Tries again and again, each time that there may be something; `None` is "not now".
-    async fn when<R>(
-        &self,
-        watched: &Watched,
-        len: u64,
-        mut attempt: impl FnMut() -> Option<R>,
-        refused: impl Fn(Error) -> R,
-    ) -> R {
-        poll_fn(|context| {
-            if let Some(done) = attempt() {
-                return Poll::Ready(done);
-            }
-            match watched.get(self) {
-                Ok(watch) => watch.wake_later(context.waker(), len),
-                Err(error) => return Poll::Ready(refused(error)),
-            }
-            // Something may have come before the waker was there.
-            attempt().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
     async fn recv_when_there<R>(
         &self,
         mut attempt: impl FnMut() -> Result<R, RecvError>,
@@ -52,7 +19,8 @@ impl Core {
             Err(RecvError::Empty) => None,
             received => Some(received),
         };
-        self.when(&self.arrivals, 0, attempt, |error| Err(RecvError::Attach(error))).await
+        let subject = || self.subject(false);
+        self.arrivals.when(0, subject, attempt, |error| Err(RecvError::Attach(error))).await
     }
 
     async fn send_when_possible(
@@ -64,7 +32,8 @@ impl Core {
             Err(SendError::Full) => None,
             sent => Some(sent),
         };
-        self.when(&self.vacancies, len, attempt, |error| Err(SendError::Attach(error))).await
+        let subject = || self.subject(true);
+        self.vacancies.when(len, subject, attempt, |error| Err(SendError::Attach(error))).await
     }
 }
 
@@ -83,7 +52,7 @@ macro_rules! descriptors {
             /// # Errors
             /// What the operating system refuses: a descriptor, or a thread.
             pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
-                self.core.descriptor(&self.core.arrivals)
+                self.core.arrivals.descriptor(0, || self.core.subject(false))
             }
 
             /// The same for [`try_send`](Self::try_send): readable when there is space, or the queue is closed.
@@ -91,7 +60,7 @@ macro_rules! descriptors {
             /// # Errors
             /// As [`readiness`](Self::readiness).
             pub fn send_readiness(&self) -> Result<BorrowedFd<'_>, Error> {
-                self.core.descriptor(&self.core.vacancies)
+                self.core.vacancies.descriptor(0, || self.core.subject(true))
             }
         }
     };

@@ -70,6 +70,10 @@ pub struct Object {
     pub element_align: u64,
     /// The length of its file in bytes, as its header says.
     pub file_len: u64,
+    /// The device its file is on, as `stat` numbers it.
+    pub device: u64,
+    /// The number of its file on that device.
+    pub inode: u64,
     /// The user its file belongs to.
     pub owner: u32,
     /// The permission bits of its file.
@@ -248,6 +252,8 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<Object, Error> {
         element_size: geometry.element.0,
         element_align: geometry.element.1,
         file_len: geometry.file_len,
+        device: stat.id().device,
+        inode: stat.id().inode,
         owner: stat.owner(),
         mode: stat.mode(),
         created: time(geometry.created),

@@ -5,23 +5,27 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    event::EventArgs,
     harness::worker::WorkerArgs,
     list::{CleanArgs, LsArgs, RmArgs},
+    lock::LockArgs,
     queue::QueueArgs,
     recv::RecvArgs,
+    sem::SemArgs,
     send::SendArgs,
     stat::StatArgs,
     transport::{Kind, work},
 };
 
-/// Rings, pipes and queues between the processes of one machine.
+/// Rings, pipes, queues and locks between the processes of one machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "ringway",
     version,
     arg_required_else_help = true,
     after_help = "\
-Exit status: 0 if all went well, 1 if something failed, 2 if the command line makes no sense.
+Exit status: 0 if all went well, 1 if something failed, 2 if the command line makes no sense. `lock` and `sem run` end
+as their command does, `event` as its help says.
 NO_COLOR=1 switches highlighting off; it is off anyway where the output is no terminal."
 )]
 pub(crate) struct Cli {
@@ -37,6 +41,9 @@ pub(crate) enum Command {
     Send(SendArgs),
     Recv(RecvArgs),
     Queue(QueueArgs),
+    Lock(LockArgs),
+    Sem(SemArgs),
+    Event(EventArgs),
     Ls(LsArgs),
     Stat(StatArgs),
     Rm(RmArgs),

@@ -16,6 +16,10 @@ pub(crate) enum Failure {
     Runtime(String),
     /// An input or output operation failed; the text says which.
     Io(String, io::Error),
+    /// Not so well, or not at all, and this exit code says how; what there is to say was said.
+    Code(u8),
+    /// A signal ended it.
+    Signal(i32),
     /// Whoever read our standard output has gone (`ringway ls | head -1`): no fault of anyone's.
     ReaderGone,
 }
@@ -26,7 +30,17 @@ impl Failure {
         match self {
             Failure::Usage(_) => USAGE,
             Failure::Runtime(_) | Failure::Io(..) => FAILED,
+            Failure::Code(code) => *code,
+            Failure::Signal(signal) => u8::try_from(128 + signal).unwrap_or(FAILED),
             Failure::ReaderGone => 0,
+        }
+    }
+
+    /// What the user is to read, if anything.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Failure::Code(_) | Failure::Signal(_) | Failure::ReaderGone => None,
+            Failure::Usage(_) | Failure::Runtime(_) | Failure::Io(..) => Some(self.to_string()),
         }
     }
 
@@ -45,6 +59,8 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(text) | Failure::Runtime(text) => f.write_str(text),
             Failure::Io(text, error) => write!(f, "{text}: {error}"),
+            Failure::Code(code) => write!(f, "ended with exit code {code}"),
+            Failure::Signal(signal) => write!(f, "ended by signal {signal}"),
             Failure::ReaderGone => f.write_str("the reader of standard output has gone"),
         }
     }
@@ -81,5 +97,7 @@ mod tests {
         assert_eq!(Failure::Runtime(String::new()).exit_code(), 1);
         assert_eq!(Failure::from_stdout(io::ErrorKind::BrokenPipe.into()).exit_code(), 0);
         assert_eq!(Failure::from_stdout(io::ErrorKind::StorageFull.into()).exit_code(), 1);
+        assert_eq!((Failure::Code(7).exit_code(), Failure::Signal(15).exit_code()), (7, 143));
+        assert!(Failure::Code(7).text().is_none() && Failure::Usage("no".into()).text() == Some("no".into()));
     }
 }

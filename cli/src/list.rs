@@ -1,7 +1,9 @@
 //! `ringway ls`, `ringway rm`, `ringway clean`: names.
 
 use std::{
-    io::{self, Write},
+    any::Any,
+    io::{self, IsTerminal, Write},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -12,31 +14,72 @@ use ringway::{
 };
 
 use crate::{
+    args::parse_patience,
     error::Failure,
-    queue::{hold_filled, is_of_bytes},
+    event, lock, queue,
+    queue::is_of_bytes,
     rendezvous::about,
     report::{
         style::{Style, stdout_width},
         table::Table,
         units,
     },
+    sem,
+    stat::primitives,
 };
 
-/// Lists the named rings, pipes and queues of this user
+/// Lists the named rings, pipes, queues, locks and their kin of this user
 ///
 /// Looks at $RINGWAY_DIR, or else /dev/shm/ringway-UID. Looking disturbs nobody.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Columns:
-  capacity  messages of a typed ring or a queue, bytes of a byte ring or of each direction of a pipe
-  element   bytes of a message where all have the same length
+  capacity  messages of a typed ring or a queue, bytes of a byte ring or of each direction of a pipe, permits of a
+            semaphore that owns them, parties of a barrier
+  element   bytes of a message where all have the same length, or of what a lock protects
   fill      how much of the capacity is in use; for a pipe, of its fuller direction
   attached  living processes
-  notes     unused   nobody is attached: `ringway clean` removes it, unless it is a queue with messages
-            stale    made before the machine was last booted: whoever creates the name anew replaces it
-            died     a process died attached to it, and nobody has cleaned up after it yet
-            closed   nobody can put anything into the queue any more")]
-pub(crate) struct LsArgs {}
+  notes     unused       nobody is attached: `ringway clean` removes it, unless something is in it (see there)
+            stale        made before the machine was last booted: whoever creates the name anew replaces it
+            died         a process died attached to it, and nobody has cleaned up after it yet
+            closed       nobody can put anything into the queue any more
+            held by N    process N has the lock
+            left by N    process N died with the lock, and nobody has got it since
+            given up     nobody gets the lock any more: what it protects could not be repaired
+            N available  so many permits a semaphore has now
+            set, broken  an event, a barrier")]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+/// Whether to look once, or again and again.
+#[derive(Args, Debug)]
+pub(crate) struct WatchArgs {
+    /// Look again every second, or as often as this says
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = parse_patience)]
+    watch: Option<Duration>,
+}
+
+/// The shortest time between two looks.
+const GLANCE: Duration = Duration::from_millis(10);
+
+impl WatchArgs {
+    /// Shows what `look` returns, once or as long as it returns something. On a terminal each replaces the one before.
+    pub(crate) fn repeat(&self, look: impl Fn() -> Result<String, Failure>) -> Result<(), Failure> {
+        let Some(pause) = self.watch.map(|pause| pause.max(GLANCE)) else {
+            return io::stdout().lock().write_all(look()?.as_bytes()).map_err(Failure::from_stdout);
+        };
+        let home = if io::stdout().is_terminal() { "\x1b[H\x1b[J" } else { "" };
+        loop {
+            let text = format!("{home}{}", look()?);
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::from_stdout)?;
+            drop(out);
+            thread::sleep(pause);
+        }
+    }
+}
 
 /// Removes names; whoever is attached goes on without
 #[derive(Args, Debug)]
@@ -48,16 +91,22 @@ pub(crate) struct RmArgs {
 
 /// Removes all names nobody is attached to, and what killed creators left behind
 ///
-/// Queues of bytes with messages in them stay: their workers may be yet to come.
+/// What means something without anybody attached stays: queues of bytes with messages in them, semaphores that scripts
+/// count by, events that are set, and what `ringway lock` and `ringway sem run` made if a command of a killed one still
+/// runs or has yet to be recovered from.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArgs {
-    /// Queues with messages in them too
+    /// Those too
     #[arg(long)]
     all: bool,
 }
 
 /// Lists.
-pub(crate) fn ls() -> Result<(), Failure> {
+pub(crate) fn ls(args: &LsArgs) -> Result<(), Failure> {
+    args.watch.repeat(list)
+}
+
+fn list() -> Result<String, Failure> {
     let listed = inspect::list().map_err(|error| about("the directory for names", error))?;
     let mut table = Table::new(&["name", "kind", "capacity", "element", "fill", "attached", "age", "notes"])
         .left(&[1, 7]);
@@ -74,9 +123,7 @@ pub(crate) fn ls() -> Result<(), Failure> {
         };
         table.row(cells, None, false);
     }
-    let text =
-        if listed.is_empty() { String::new() } else { table.render(stdout_width(), Style::of_stdout()) };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
+    Ok(if listed.is_empty() { String::new() } else { table.render(stdout_width(), Style::of_stdout()) })
 }
 
 /// Why an entry is no object, in few words.
@@ -111,12 +158,16 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     if corrupt(object) {
         notes.push("corrupt");
     }
+    let (share, more) = primitives::in_short(object);
+    notes.extend(more.iter().map(String::as_str));
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
+        Kind::OwnedSemaphore | Kind::Barrier => units::count(object.capacity),
+        Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar => String::new(),
         _ => usize::try_from(object.capacity).map_or_else(|_| units::bytes(object.capacity), units::payload),
     };
     let element = match object.kind {
-        Kind::Spsc | Kind::Queue => format!("{} B", object.element_size),
+        Kind::Spsc | Kind::Queue | Kind::Mutex | Kind::ReentrantMutex => format!("{} B", object.element_size),
         Kind::JoinableQueue if !is_of_bytes(object) => format!("{} B", object.element_size),
         _ => String::new(),
     };
@@ -125,7 +176,7 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
         kind(object).into(),
         capacity,
         element,
-        fill(object).map_or_else(String::new, |fill| format!("{:.0} %", fill * 100.0)),
+        fill(object).or(share).map_or_else(String::new, |fill| format!("{:.0} %", fill * 100.0)),
         attached.to_string(),
         now.duration_since(object.created).map_or_else(|_| String::new(), age),
         notes.join(", "),
@@ -148,6 +199,13 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::ByteQueue, _) => "queue of bytes",
         (Kind::JoinableQueue, _) if is_of_bytes(object) => "joinable queue of bytes",
         (Kind::JoinableQueue, _) => "joinable queue",
+        (Kind::Mutex, _) => "mutex",
+        (Kind::ReentrantMutex, _) => "reentrant mutex",
+        (Kind::Semaphore, _) => "semaphore",
+        (Kind::OwnedSemaphore, _) => "owned semaphore",
+        (Kind::Event, _) => "event",
+        (Kind::Condvar, _) => "condition variable",
+        (Kind::Barrier, _) => "barrier",
         _ => "unknown",
     }
 }
@@ -206,10 +264,26 @@ pub(crate) fn rm(args: &RmArgs) -> Result<(), Failure> {
     }
 }
 
+/// Holds on to all that means something without anybody attached.
+fn hold_meaningful() -> Result<Vec<Box<dyn Any>>, Failure> {
+    fn boxed<T: 'static>(held: Option<T>) -> Option<Box<dyn Any>> {
+        held.map(|held| Box::new(held) as Box<dyn Any>)
+    }
+    let listed = inspect::list().map_err(|error| about("the directory for names", error))?;
+    let hold = |entry: inspect::Listed| {
+        let (name, seen) = (entry.name.as_str(), &entry.object.ok()?);
+        boxed(queue::hold_if_filled(name, seen))
+            .or_else(|| boxed(lock::hold_if_left_behind(name, seen)))
+            .or_else(|| boxed(sem::hold_if_meaningful(name, seen)))
+            .or_else(|| boxed(event::hold_if_set(name, seen)))
+    };
+    Ok(listed.into_iter().filter_map(hold).collect())
+}
+
 /// Removes what is not in use, and says what that was.
 pub(crate) fn clean(args: &CleanArgs) -> Result<(), Failure> {
     // What somebody is attached to is not removed.
-    let _held = if args.all { Vec::new() } else { hold_filled()? };
+    let _held = if args.all { Vec::new() } else { hold_meaningful()? };
     let removed = ringway::clean().map_err(|error| about("the directory for names", error))?;
     let text: String = removed.iter().map(|name| format!("{}\n", printable(name))).collect();
     io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)

@@ -1,17 +1,26 @@
-//! The `ringway` command: shows and measures what Ringway does, and gives shells access to its rings.
+//! The `ringway` command: shows and measures what Ringway does, and gives shells access to its rings, queues
+//! and locks.
 
 mod args;
 mod bench;
+mod command;
 mod demo;
 mod error;
+mod event;
 mod framing;
 mod harness;
+mod leash;
 mod list;
+mod lock;
 mod monitor;
+mod names;
+mod patience;
+mod program;
 mod queue;
 mod recv;
 mod rendezvous;
 mod report;
+mod sem;
 mod send;
 mod stat;
 mod sys;
@@ -30,7 +39,10 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Queue(args) => queue::run(&args),
-        Command::Ls(_) => list::ls(),
+        Command::Lock(args) => lock::run(&args),
+        Command::Sem(args) => sem::run(&args),
+        Command::Event(args) => event::run(&args),
+        Command::Ls(args) => list::ls(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Rm(args) => list::rm(&args),
         Command::Clean(args) => list::clean(&args),
@@ -39,8 +51,11 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !matches!(failure, Failure::ReaderGone) {
-                eprintln!("ringway: {failure}");
+            if let Some(text) = failure.text() {
+                eprintln!("ringway: {text}");
+            }
+            if let Failure::Signal(signal) = failure {
+                sys::die_of(signal);
             }
             ExitCode::from(failure.exit_code())
         }

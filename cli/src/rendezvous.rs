@@ -11,14 +11,14 @@
 //! | nobody attached, nothing unread | starts anew | starts anew |
 //! | nobody attached, something unread | starts anew, and says so | takes what is left |
 
-use std::{fs::File, os::unix::fs::MetadataExt, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use ringway::{
     Connection, End, Error, Options, Pipe,
     inspect::{self, Detail, Object},
 };
 
-use crate::{error::Failure, report::units};
+use crate::{error::Failure, names, report::units};
 
 /// Bytes of a pipe that we make.
 pub(crate) const CAPACITY: usize = 1 << 20;
@@ -131,11 +131,7 @@ pub(crate) fn look(connection: &Connection) -> Result<(Object, inspect::Pipe), E
 
 /// Whether nobody new can come: the name was removed, by whatever means.
 pub(crate) fn is_nameless(connection: &Connection) -> bool {
-    connection.is_retired() || {
-        // A descriptor that cannot be examined is no reason to give up.
-        let file = connection.memory().try_clone_to_owned().map(File::from);
-        file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.nlink() == 0)
-    }
+    connection.is_retired() || names::is_nameless(connection.memory())
 }
 
 /// Prepares for ending without closing the connection, which the other side takes for what it is: a stream cut

@@ -1,9 +1,8 @@
 //! `ringway stat`: all that can be seen of one object.
 
-use std::{
-    io::{self, Write},
-    time::SystemTime,
-};
+pub(crate) mod primitives;
+
+use std::time::SystemTime;
 
 use clap::Args;
 use ringway::{
@@ -16,18 +15,19 @@ use ringway::{
 
 use crate::{
     error::Failure,
-    list::{age, kind, living, printable},
+    list::{WatchArgs, age, kind, living, printable},
     rendezvous::about,
     report::{json::Object, units},
 };
 
-/// Shows one ring, pipe or queue: what is in it, who is attached, how often they waited
+/// Shows one ring, pipe, queue or lock: what is in it, who has it, who is attached, how often they waited
 ///
 /// Looking disturbs nobody. Figures of a live object are not of one instant.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   ringway stat x                           for people
+  ringway stat x --watch                   again every second
   ringway stat x --json | jq .forth.held   one JSON object")]
 pub(crate) struct StatArgs {
     /// The name, or the absolute path of a file
@@ -35,22 +35,26 @@ pub(crate) struct StatArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Shows.
 pub(crate) fn run(args: &StatArgs) -> Result<(), Failure> {
-    let seen = inspect::stat(&args.name).map_err(|error| about(&args.name, error))?;
-    print(args, &seen)
+    show(args, |_| Ok(()))
 }
 
-/// Shows what was seen.
-pub(crate) fn print(args: &StatArgs, seen: &Seen) -> Result<(), Failure> {
-    let text = if args.json {
-        format!("{}\n", json(&args.name, seen).finish())
-    } else {
-        describe(&args.name, seen, SystemTime::now())
-    };
-    io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
+/// Shows what `is_wanted`, and fails with its error if it is not.
+pub(crate) fn show(args: &StatArgs, is_wanted: impl Fn(&Seen) -> Result<(), Failure>) -> Result<(), Failure> {
+    args.watch.repeat(|| {
+        let seen = inspect::stat(&args.name).map_err(|error| about(&args.name, error))?;
+        is_wanted(&seen)?;
+        Ok(if args.json {
+            format!("{}\n", json(&args.name, &seen).finish())
+        } else {
+            describe(&args.name, &seen, SystemTime::now())
+        })
+    })
 }
 
 /// A line: what, then what about it.
@@ -96,7 +100,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
             _ => format!("{} messages, besides those that are being worked on", units::count(seen.capacity)),
         },
         Kind::Pipe if kind(seen) == "pipe" => format!("{} bytes each way", units::count(seen.capacity)),
-        _ => format!("{} bytes", units::count(seen.capacity)),
+        _ => primitives::capacity(seen).unwrap_or_else(|| format!("{} bytes", units::count(seen.capacity))),
     };
     line(out, "capacity", &capacity);
     let taken = match seen.kind {
@@ -114,7 +118,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
     for process in &seen.participants {
         let joined = process.joined.and_then(|joined| now.duration_since(joined).ok());
         let since = joined.map_or_else(String::new, |t| format!(", since {}", age(t)));
-        line(out, "", &format!("{}{since}", who(process)));
+        line(out, "", &format!("{}{since}", primitives::by_name(seen, process)));
     }
     match &seen.detail {
         Detail::Ring(ring) => describe_ring(out, seen, ring),
@@ -129,7 +133,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
             }
         }
         Detail::Queue(queue) => describe_queue(out, queue),
-        _ => {}
+        _ => primitives::describe(out, seen),
     }
     text
 }
@@ -298,7 +302,10 @@ fn json(name: &str, seen: &Seen) -> Object {
         .boolean("retired", seen.retired)
         .boolean("stale", seen.stale)
         .integer("max_participants", seen.max_participants.into())
-        .list("participants", seen.participants.iter().map(json_process));
+        .list(
+            "participants",
+            seen.participants.iter().map(|process| primitives::json_by_name(seen, process)),
+        );
     match &seen.detail {
         Detail::Ring(ring) => object
             .object("producer", json_role(&ring.producer))
@@ -324,7 +331,7 @@ fn json(name: &str, seen: &Seen) -> Object {
             }
         }
         Detail::Queue(queue) => json_queue(object, queue),
-        _ => object,
+        _ => primitives::json(object, seen),
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! All unsafe code of the command is here.
 
+mod byte_lock;
+
+pub(crate) use byte_lock::Bytes;
+
 use std::{
     fmt, io, mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
@@ -49,9 +53,15 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 /// Lets the program that `command` starts keep `fds` open across `exec`, and die when the calling thread
-/// does. The flags change in the child alone, so nothing else that this process starts inherits them.
+/// does.
 pub(crate) fn hand_over(command: &mut Command, fds: Vec<RawFd>) {
-    let parent = std::process::id();
+    keep_open(command, fds);
+    die_with_us(command);
+}
+
+/// Lets the program that `command` starts keep `fds` open across `exec`. The flags change in the child alone, so nothing
+/// else that this process starts inherits them.
+pub(crate) fn keep_open(command: &mut Command, fds: Vec<RawFd>) {
     let prepare = move || {
         for &fd in &fds {
             // SAFETY: fcntl with F_SETFD touches no memory; a bad fd is an error return.
@@ -59,6 +69,17 @@ pub(crate) fn hand_over(command: &mut Command, fds: Vec<RawFd>) {
                 return Err(io::Error::last_os_error());
             }
         }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes only async-signal-safe calls (fcntl), reads a vector that was
+    // built before the fork, and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Lets the program that `command` starts be killed when the calling thread ends.
+pub(crate) fn die_with_us(command: &mut Command) {
+    let parent = std::process::id();
+    let prepare = move || {
         // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) } != 0 {
             return Err(io::Error::last_os_error());
@@ -70,14 +91,20 @@ pub(crate) fn hand_over(command: &mut Command, fds: Vec<RawFd>) {
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes only async-signal-safe calls (fcntl, prctl, getppid),
-    // reads a vector that was built before the fork, and allocates nothing.
+    // SAFETY: between fork and exec the closure makes only async-signal-safe calls (prctl, getppid) and allocates
+    // nothing.
     unsafe { command.pre_exec(prepare) };
 }
 
 /// Gives the program that `command` starts the signals as we found them, and lets it die when the calling thread does:
 /// what it works on is given to another then.
 pub(crate) fn in_our_stead(command: &mut Command, mask: Mask) {
+    give_signals_back(command, mask);
+    die_with_us(command);
+}
+
+/// Gives the program that `command` starts the signals as we found them.
+pub(crate) fn give_signals_back(command: &mut Command, mask: Mask) {
     let prepare = move || {
         // SAFETY: the kernel only reads the mask, a copy of the closure's own; the old one is not asked for.
         match unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &mask.0, ptr::null_mut()) } {
@@ -87,7 +114,17 @@ pub(crate) fn in_our_stead(command: &mut Command, mask: Mask) {
     };
     // SAFETY: between fork and exec the closure makes that one call, which is async-signal-safe.
     unsafe { command.pre_exec(prepare) };
-    hand_over(command, Vec::new());
+}
+
+/// Something that becomes readable when child `pid`, which is not reaped yet, has ended.
+pub(crate) fn watch_for_end(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory.
+    let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: pidfd_open has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw as RawFd) })
 }
 
 /// Takes over a descriptor this process was started with.
@@ -184,6 +221,11 @@ fn poll<const N: usize>(fds: [RawFd; N], events: libc::c_short, slice: Duration)
     if ready <= 0 { [false; N] } else { polled.map(|entry| entry.revents != 0) }
 }
 
+/// The major and minor number of a device.
+pub(crate) fn numbers_of_device(device: u64) -> (u32, u32) {
+    (libc::major(device), libc::minor(device))
+}
+
 /// The width of the terminal on standard output in columns, or `None` if it is none.
 pub(crate) fn terminal_width(fd: RawFd) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
@@ -231,11 +273,27 @@ impl Signals {
     /// From here on they do not end this program by themselves. To be called before any thread is started. Those
     /// that whoever started us has told us to ignore stay ignored.
     pub(crate) fn take() -> io::Result<Signals> {
+        Signals::take_these(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+    }
+
+    /// The same, and those that a command run in our stead may want to have.
+    pub(crate) fn take_for_a_command() -> io::Result<Signals> {
+        Signals::take_these(&[
+            libc::SIGINT,
+            libc::SIGTERM,
+            libc::SIGHUP,
+            libc::SIGQUIT,
+            libc::SIGUSR1,
+            libc::SIGUSR2,
+        ])
+    }
+
+    fn take_these(signals: &[libc::c_int]) -> io::Result<Signals> {
         // SAFETY: sigset_t is an array of integers.
         let mut set: libc::sigset_t = unsafe { mem::zeroed() };
         // SAFETY: `set` is a live sigset_t.
         unsafe { libc::sigemptyset(&mut set) };
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for &signal in signals {
             // SAFETY: sigaction is plain data of integers and an optional function for which all zeroes is a value.
             let mut action: libc::sigaction = unsafe { mem::zeroed() };
             // SAFETY: without a new action the call only fills `action`.

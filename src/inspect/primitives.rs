@@ -32,6 +32,8 @@ pub struct Mutex {
     pub awaited: bool,
     /// Those who waited for it.
     pub waiting: Traffic,
+    /// What it protects, or the first 4096 bytes of that, as they are now: its holder may be changing them.
+    pub value: Box<[u8]>,
 }
 
 /// The inside of a [`Semaphore`](crate::Semaphore).
@@ -128,7 +130,12 @@ pub(super) struct Block {
     table_at: u64,
     table_len: u64,
     capacity: u64,
+    /// Size and alignment of its value.
+    element: (u64, u64),
 }
+
+/// How much of a value is shown.
+const MOST_OF_VALUE: u64 = 4096;
 
 impl Block {
     /// The one object of a file.
@@ -139,7 +146,20 @@ impl Block {
             table_at: geometry.data_at as u64,
             table_len: (geometry.areas * geometry.data_len) as u64,
             capacity: geometry.capacity,
+            element: geometry.element,
         }
+    }
+
+    /// A private copy of the beginning of the value that lies behind `words` bytes of the object's own.
+    fn read_value(self, fd: BorrowedFd<'_>, words: usize) -> Result<Box<[u8]>, Error> {
+        let (size, align) = self.element;
+        let at = (words as u64).next_multiple_of(align.clamp(1, 64));
+        if at.checked_add(size).is_none_or(|end| end > self.body_len) {
+            return Err(Error::BadGeometry { field: "element size", found: size, expected: self.body_len });
+        }
+        let mut value = vec![0; size.min(MOST_OF_VALUE) as usize];
+        read_exactly(fd, &mut value, self.body_at + at)?;
+        Ok(value.into())
     }
 
     /// A private copy of the object's table: one word for each unit of its capacity.
@@ -198,6 +218,7 @@ pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) 
         deaths: words.deaths.load(Ordering::Relaxed),
         awaited: words.gate.waiting().is_awaited(),
         waiting: Traffic::at(words.gate.waiting()),
+        value: block.read_value(fd, size_of::<Words>())?,
     })
 }
 

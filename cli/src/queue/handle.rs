@@ -1,10 +1,8 @@
 //! Queues of bytes of either kind behind one face.
 
 use std::{
-    fs::File,
     ops::Deref,
     os::fd::AsFd,
-    os::unix::fs::MetadataExt,
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -15,7 +13,7 @@ use ringway::{
 };
 
 use super::{Making, is_of_bytes};
-use crate::{error::Failure, list::living, monitor::Subject, rendezvous::about, report::units, sys::Caught};
+use crate::{error::Failure, monitor::Subject, names, rendezvous::about, report::units, sys::Caught};
 
 /// The longest time without a look at whether a signal has come.
 const SLICE: Duration = Duration::from_millis(100);
@@ -193,11 +191,7 @@ impl Handle {
 
     /// Whether nobody else is attached, and nobody can come: the name was removed, by whatever means.
     pub(super) fn is_deserted(&self) -> bool {
-        let memory = of_either!(self, queue => queue.as_fd());
-        // A descriptor that cannot be examined is no reason to give up.
-        let file = memory.try_clone_to_owned().map(File::from);
-        let is_nameless = file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.nlink() == 0);
-        is_nameless && inspect::stat_fd(memory).is_ok_and(|seen| living(&seen) <= 1)
+        names::is_deserted(of_either!(self, queue => queue.as_fd()))
     }
 
     /// Sends, waiting for space.

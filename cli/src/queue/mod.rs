@@ -14,7 +14,7 @@ use ringway::{
 };
 
 use self::{get::GetArgs, handle::Handle, put::PutArgs};
-use crate::{args::parse_bytes, error::Failure, rendezvous::about, stat};
+use crate::{args::parse_bytes, error::Failure, stat};
 
 /// Feeds workers: any number of processes put messages into a queue, any number get them, each goes to one
 ///
@@ -118,11 +118,10 @@ pub(crate) fn run(args: &QueueArgs) -> Result<(), Failure> {
 }
 
 fn show(args: &stat::StatArgs) -> Result<(), Failure> {
-    let seen = inspect::stat(&args.name).map_err(|error| about(&args.name, error))?;
-    match seen.detail {
-        Detail::Queue(_) => stat::print(args, &seen),
+    stat::show(args, |seen| match seen.detail {
+        Detail::Queue(_) => Ok(()),
         _ => Err(Failure::Runtime(format!("{}: this is {}, no queue", args.name, seen.kind))),
-    }
+    })
 }
 
 fn drain(name: &str) -> Result<(), Failure> {
@@ -154,18 +153,11 @@ pub(crate) fn is_of_bytes(seen: &inspect::Object) -> bool {
     }
 }
 
-/// Holds on to all queues with messages in them, so that nobody takes them for leftovers.
-pub(crate) fn hold_filled() -> Result<Vec<impl Sized>, Failure> {
-    let listed = inspect::list().map_err(|error| about("the directory for names", error))?;
-    let filled = listed.into_iter().filter(|entry| match &entry.object {
-        Ok(seen) => {
-            let tasks =
-                |queue: &inspect::Queue| queue.in_hand.iter().map(|hand| u64::from(hand.tasks)).sum::<u64>();
-            let is_filled = |queue: &inspect::Queue| queue.held + tasks(queue) > 0;
-            is_of_bytes(seen) && matches!(&seen.detail, Detail::Queue(queue) if is_filled(queue))
-        }
-        Err(_) => false,
-    });
+/// Opens a queue with messages in it, so that nobody takes it for a leftover.
+pub(crate) fn hold_if_filled(name: &str, seen: &inspect::Object) -> Option<impl Sized + use<>> {
+    let Detail::Queue(queue) = &seen.detail else { return None };
+    let tasks = queue.in_hand.iter().map(|hand| u64::from(hand.tasks)).sum::<u64>();
+    let is_filled = is_of_bytes(seen) && queue.held + tasks > 0;
     // What cannot be opened is either in use or of no use to anybody.
-    Ok(filled.filter_map(|entry| Handle::open(&entry.name).ok()).collect())
+    is_filled.then(|| Handle::open(name).ok()).flatten()
 }

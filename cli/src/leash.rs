@@ -1,0 +1,85 @@
+//! What a command keeps hold of as long as any process of it runs.
+//!
+//! A lock or a permit belongs to the `ringway` process that took it, and is free when that one is killed. Its command may
+//! outlive it: for some microseconds, or, if it has children of its own, for as long as those please. So the command
+//! inherits a descriptor by which a byte of the object's file is locked, and hands it on to its children. Whoever gets the
+//! lock from a dead one waits until that byte is free too. One that is done gives the byte back by itself, whatever its
+//! command left running: that is not meant then.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, RawFd},
+};
+
+use crate::sys::Bytes;
+
+/// Where the bytes lie: behind any data, which locks do not mind, and before those of the participants (2^62 and on).
+const FIRST: u64 = 1 << 61;
+
+/// One of several bytes, locked.
+#[derive(Debug)]
+pub(crate) struct Leash {
+    bytes: Bytes,
+    /// How many there are: as many as may run at once.
+    count: u64,
+    /// The one that we have.
+    at: Option<u64>,
+}
+
+impl Leash {
+    /// None yet, for an object that lets `count` run at once.
+    pub(crate) fn of(fd: BorrowedFd<'_>, count: u32) -> io::Result<Leash> {
+        Ok(Leash { bytes: Bytes::of(fd)?, count: count.into(), at: None })
+    }
+
+    /// Takes one of the bytes, if one is free.
+    pub(crate) fn try_take(&mut self) -> io::Result<bool> {
+        // Not all begin at the same.
+        let begin = u64::from(std::process::id());
+        for step in 0..self.count {
+            let at = FIRST + (begin + step) % self.count;
+            if self.bytes.try_lock(at)? {
+                self.at = Some(at);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether somebody else has one.
+    pub(crate) fn is_taken(&self) -> io::Result<bool> {
+        self.bytes.is_any_locked(FIRST, self.count)
+    }
+
+    /// What the command is to keep open.
+    pub(crate) fn raw(&self) -> RawFd {
+        self.bytes.raw()
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let Some(at) = self.at {
+            // It can only fail where locking did.
+            let _ = self.bytes.unlock(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn as_many_as_there_are_bytes() {
+        let memory = ringway::Event::anonymous().unwrap();
+        let leash = || Leash::of(memory.as_fd(), 2).unwrap();
+        let (mut one, mut two, mut three) = (leash(), leash(), leash());
+        assert!(!three.is_taken().unwrap());
+        assert!(one.try_take().unwrap() && two.try_take().unwrap());
+        assert!(!three.try_take().unwrap() && three.is_taken().unwrap());
+        drop(two);
+        assert!(three.try_take().unwrap());
+    }
+}

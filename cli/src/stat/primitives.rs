@@ -1,0 +1,276 @@
+//! What `ls` and `stat` say of locks and of what else processes agree by.
+
+use std::time::Duration;
+
+use ringway::{
+    Kind,
+    inspect::{
+        Barrier, Condvar, Detail, Event, Lock, Mutex, Object as Seen, OwnedSemaphore, Participant, Semaphore,
+    },
+};
+
+use super::{json_process, json_traffic, line, times, traffic, who};
+use crate::{
+    list::age,
+    lock::note::{Holder, Note, Reading},
+    program,
+    report::{json::Object, units},
+};
+
+/// What is capacity for them, in words; `None` for other objects.
+pub(super) fn capacity(seen: &Seen) -> Option<String> {
+    Some(match (&seen.detail, &seen.kind) {
+        (Detail::Lock(_), _) => format!("a value of {} bytes", units::count(seen.element_size)),
+        (Detail::Semaphore(_), _) => format!("at most {} permits", units::count(seen.capacity)),
+        (Detail::OwnedSemaphore(_), _) => format!("{} permits", units::count(seen.capacity)),
+        (Detail::Barrier(_), _) => format!("{} parties", units::count(seen.capacity)),
+        (_, Kind::Event | Kind::Condvar) => "any number of those who wait".into(),
+        _ => return None,
+    })
+}
+
+/// The note of a holder in a lock of `ringway lock`, if it is that of who has the lock now.
+fn note(lock: &Mutex) -> Option<Holder> {
+    let Lock::Held(process) = &lock.state else { return None };
+    match Note::read(&lock.value) {
+        Reading::Holder(holder) if Some(holder.pid) == process.pid => Some(holder),
+        _ => None,
+    }
+}
+
+/// Who has the lock, since when and for what, in a sentence.
+pub(crate) fn whose(lock: &Mutex) -> String {
+    match &lock.state {
+        Lock::Free => "nobody has it now".into(),
+        Lock::Held(process) => {
+            let since = lock.held_for.map_or_else(String::new, |time| format!(" for {}", age(time)));
+            let what = note(lock).map_or_else(String::new, |holder| format!(": {}", holder.command));
+            format!("{} has had it{since}{what}", who(process))
+        }
+        Lock::Died => "its last holder died with it: the next one recovers".into(),
+        Lock::NotRecoverable => "it was given up for lost: nobody gets it again".into(),
+        _ => "nonsense: the shared memory is corrupt".into(),
+    }
+}
+
+/// What a line of `ls` says of it: how full it is, if that is a question, and notes.
+pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
+    let share = |part: u64, whole: u64| Some(part as f64 / whole.max(1) as f64);
+    let by = |process: &Participant| process.pid.map_or_else(|| "?".into(), |pid| pid.to_string());
+    let notes_if = |yes: bool, note: &str| Vec::from_iter(yes.then(|| note.to_owned()));
+    match &seen.detail {
+        Detail::Lock(lock) => {
+            let mut notes = match &lock.state {
+                Lock::Held(process) if process.alive => vec![format!("held by {}", by(process))],
+                Lock::Held(process) => vec![format!("left by {}", by(process))],
+                Lock::Died => vec!["left".into()],
+                Lock::NotRecoverable => vec!["given up".into()],
+                Lock::Free => vec![],
+                _ => vec!["corrupt".into()],
+            };
+            if lock.inconsistent && matches!(&lock.state, Lock::Held(process) if process.alive) {
+                notes.push("being repaired".into());
+            }
+            (None, notes)
+        }
+        Detail::Semaphore(semaphore) => {
+            (None, vec![format!("{} available", units::count(semaphore.available))])
+        }
+        Detail::OwnedSemaphore(semaphore) => {
+            let held = semaphore.holders.iter().map(|holder| holder.permits).sum();
+            (share(held, semaphore.permits), notes_if(semaphore.corrupt > 0, "corrupt"))
+        }
+        Detail::Event(event) => (None, notes_if(event.set, "set")),
+        Detail::Barrier(barrier) => {
+            (share(barrier.arrived.len() as u64, barrier.parties), notes_if(barrier.broken, "broken"))
+        }
+        _ => (None, vec![]),
+    }
+}
+
+/// Adds what is in it to `out`.
+pub(super) fn describe(out: &mut String, seen: &Seen) {
+    match &seen.detail {
+        Detail::Lock(lock) => describe_lock(out, seen, lock),
+        Detail::Semaphore(semaphore) => {
+            line(out, "available", &format!("{} permits", units::count(semaphore.available)));
+            waiting(out, semaphore.awaited, &traffic(&semaphore.waiting));
+        }
+        Detail::OwnedSemaphore(semaphore) => describe_owned(out, seen, semaphore),
+        Detail::Event(event) => {
+            let set = if event.set { "set" } else { "not set" };
+            line(out, "event", &format!("{set}; was set {}", times(event.settings)));
+            waiting(out, event.awaited, &traffic(&event.waiting));
+        }
+        Detail::Condvar(condvar) => {
+            line(out, "notified", &times(condvar.notifications));
+            waiting(out, condvar.awaited, &traffic(&condvar.waiting));
+        }
+        Detail::Barrier(barrier) => {
+            let state = if barrier.broken { "broken" } else { "open" };
+            let met = format!("{state}; the parties met, or it broke, {}", times(barrier.generation));
+            line(out, "barrier", &met);
+            let mut what = "arrived";
+            for process in &barrier.arrived {
+                line(out, what, &by_name(seen, process));
+                what = "";
+            }
+            waiting(out, !barrier.arrived.is_empty(), &traffic(&barrier.waiting));
+        }
+        _ => {}
+    }
+}
+
+/// A process with its program, if that is known.
+pub(super) fn by_name(seen: &Seen, process: &Participant) -> String {
+    match program::of(process, seen) {
+        Some(program) => format!("{}: {program}", who(process)),
+        None => who(process),
+    }
+}
+
+fn waiting(out: &mut String, awaited: bool, traffic: &str) {
+    let awaited = if awaited { "perhaps somebody is waiting" } else { "nobody is waiting" };
+    line(out, "waiting", &format!("{awaited}; those who did {traffic}"));
+}
+
+fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
+    let holder = match &lock.state {
+        Lock::Held(process) => {
+            let note = note(lock);
+            let dead = if process.alive { "" } else { ": the next one recovers" };
+            line(out, "held by", &format!("{}{dead}", by_name(seen, process)));
+            if let Some(holder) = note {
+                line(out, "", &format!("runs {}", holder.command));
+            }
+            let mut more = Vec::new();
+            more.extend(lock.held_for.map(|time| format!("since {}", age(time))));
+            more.extend(lock.thread.map(|thread| format!("by its thread number {thread}")));
+            if lock.depth > 1 {
+                more.push(times(lock.depth.into()));
+            }
+            more.join(", ")
+        }
+        _ => whose(lock),
+    };
+    let what = if matches!(lock.state, Lock::Held(_)) { "" } else { "lock" };
+    if !holder.is_empty() {
+        line(out, what, &holder);
+    }
+    if lock.inconsistent {
+        line(out, "", "somebody died with it, and what it protects is not repaired yet");
+    }
+    if let (Reading::Holder(last), false) = (Note::read(&lock.value), matches!(lock.state, Lock::Held(_))) {
+        line(out, "", &format!("the last holder was process {} ({})", last.pid, last.command));
+    }
+    line(out, "recoveries", &format!("taken from a dead holder {}", times(lock.deaths.into())));
+    waiting(out, lock.awaited, &traffic(&lock.waiting));
+}
+
+fn describe_owned(out: &mut String, seen: &Seen, semaphore: &OwnedSemaphore) {
+    let (available, permits) = (units::count(semaphore.available), units::count(semaphore.permits));
+    line(out, "available", &format!("{available} of {permits} permits"));
+    let mut what = "held by";
+    for holder in &semaphore.holders {
+        let many = match holder.permits {
+            1 => String::new(),
+            n => format!(" ({} permits)", units::count(n)),
+        };
+        line(out, what, &format!("{}{many}", by_name(seen, &holder.participant)));
+        what = "";
+    }
+    if semaphore.corrupt > 0 {
+        let corrupt = units::count(semaphore.corrupt);
+        line(out, "", &format!("{corrupt} permits lost: the shared memory is corrupt"));
+    }
+    let recovered = format!("{} permits came back from dead holders", units::count(semaphore.recovered));
+    line(out, "recoveries", &recovered);
+    waiting(out, semaphore.awaited, &traffic(&semaphore.waiting));
+}
+
+/// Adds what is in it to `object`.
+pub(super) fn json(object: Object, seen: &Seen) -> Object {
+    match &seen.detail {
+        Detail::Lock(lock) => json_lock(object, seen, lock),
+        Detail::Semaphore(Semaphore { available, awaited, waiting, .. }) => object
+            .integer("available", *available)
+            .boolean("awaited", *awaited)
+            .object("waiting", json_traffic(waiting)),
+        Detail::OwnedSemaphore(semaphore) => object
+            .integer("permits", semaphore.permits)
+            .integer("available", semaphore.available)
+            .list(
+                "holders",
+                semaphore
+                    .holders
+                    .iter()
+                    .map(|holder| json_by_name(seen, &holder.participant).integer("permits", holder.permits)),
+            )
+            .integer("recovered", semaphore.recovered)
+            .integer("corrupt", semaphore.corrupt)
+            .boolean("awaited", semaphore.awaited)
+            .object("waiting", json_traffic(&semaphore.waiting)),
+        Detail::Event(Event { set, settings, awaited, waiting, .. }) => object
+            .boolean("set", *set)
+            .integer("settings", *settings)
+            .boolean("awaited", *awaited)
+            .object("waiting", json_traffic(waiting)),
+        Detail::Condvar(Condvar { notifications, awaited, waiting, .. }) => object
+            .integer("notifications", *notifications)
+            .boolean("awaited", *awaited)
+            .object("waiting", json_traffic(waiting)),
+        Detail::Barrier(barrier) => json_barrier(object, seen, barrier),
+        _ => object,
+    }
+}
+
+fn json_barrier(object: Object, seen: &Seen, barrier: &Barrier) -> Object {
+    object
+        .integer("parties", barrier.parties)
+        .list("arrived", barrier.arrived.iter().map(|process| json_by_name(seen, process)))
+        .integer("generation", barrier.generation)
+        .boolean("broken", barrier.broken)
+        .object("waiting", json_traffic(&barrier.waiting))
+}
+
+fn json_lock(object: Object, seen: &Seen, lock: &Mutex) -> Object {
+    let state = match &lock.state {
+        Lock::Free => "free",
+        Lock::Held(_) => "held",
+        Lock::Kept(_) => "kept",
+        Lock::Died => "died",
+        Lock::NotRecoverable => "not recoverable",
+        _ => "corrupt",
+    };
+    let object = object.string("state", state);
+    let object = match &lock.state {
+        Lock::Held(process) => object.object("holder", json_by_name(seen, process)),
+        _ => object.null("holder"),
+    };
+    let object = match note(lock) {
+        Some(holder) => object.string("command", &holder.command),
+        None => object.null("command"),
+    };
+    let object = match lock.held_for.map(|time: Duration| time.as_secs_f64()) {
+        Some(seconds) => object.number("held_seconds", seconds),
+        None => object.null("held_seconds"),
+    };
+    let object = match lock.thread {
+        Some(thread) => object.integer("thread", thread.into()),
+        None => object.null("thread"),
+    };
+    object
+        .integer("depth", lock.depth.into())
+        .boolean("inconsistent", lock.inconsistent)
+        .integer("recoveries", lock.deaths.into())
+        .boolean("awaited", lock.awaited)
+        .object("waiting", json_traffic(&lock.waiting))
+}
+
+/// A process, with its program if that is known.
+pub(super) fn json_by_name(seen: &Seen, process: &Participant) -> Object {
+    match program::of(process, seen) {
+        Some(program) => json_process(process).string("program", &program),
+        None => json_process(process).null("program"),
+    }
+}

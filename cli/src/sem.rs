@@ -35,7 +35,7 @@ const MOST: u16 = 1024;
 Examples:
   ringway sem run gpu --permits 2 -- ./train       two at once, in whichever shells
   ringway sem create slots --permits 3
-  ringway sem acquire slots -w 10 && ./work; ringway sem release slots")]
+  ringway sem acquire slots -w 10 && { ./work; ringway sem release slots; }")]
 pub(crate) struct SemArgs {
     #[command(subcommand)]
     command: SemCommand,

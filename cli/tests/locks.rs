@@ -35,6 +35,11 @@ fn await_holder(place: &Place, name: &str, running: &Running) -> Value {
     place.stat(name).unwrap()
 }
 
+/// Waits until `running` has the lock `name`, whether it has said so or not.
+fn await_holder_only(place: &Place, name: &str, running: &Running) {
+    place.await_stat(name, |seen| seen["holder"]["pid"] == running.child.id());
+}
+
 /// Waits until so many processes are attached to `name`.
 fn await_attached(place: &Place, name: &str, count: usize) {
     let alive = |seen: &Value| {
@@ -225,7 +230,9 @@ fn what_the_command_of_a_killed_holder_started_keeps_others_out() {
         );
         let text = String::from_utf8(place.start(&["stat", "x"]).succeed()).unwrap();
         assert!(
-            text.contains(&format!("process {survivor}, which it started, still runs: sleep 1000\n")),
+            text.contains(&format!(
+                "process {survivor}, which the dead one started, still runs: sleep 1000\n"
+            )),
             "{text}"
         );
         // A name that stands for that is no leftover.
@@ -233,6 +240,9 @@ fn what_the_command_of_a_killed_holder_started_keeps_others_out() {
 
         let waiting = lock(&place, &["x", "echo", "mine"]);
         await_attached(&place, "x", 1);
+        await_holder_only(&place, "x", &waiting);
+        let text = String::from_utf8(place.start(&["stat", "x"]).succeed()).unwrap();
+        assert!(text.contains("still runs: sleep 1000\n"), "{text}");
         kill_stranger(survivor);
         let ended = waiting.end();
         assert_eq!((ended.status.code(), ended.stdout().as_str()), (Some(0), "mine\n"));

@@ -184,17 +184,16 @@ fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
     if lock.inconsistent {
         line(out, "", "somebody died with it, and what it protects is not repaired yet");
     }
-    let is_left = match &lock.state {
-        Lock::Held(process) => !process.alive,
-        state => matches!(state, Lock::Died),
-    };
-    if let (Reading::Holder(last), true) = (Note::read(&lock.value), is_left) {
-        if matches!(lock.state, Lock::Died) {
-            line(out, "", &format!("the last holder was process {} ({})", last.pid, last.command));
-        }
-        for pid in leash::keepers(seen.inode) {
+    // A dead one's note stays until the next one has recovered.
+    if let (Reading::Holder(last), Lock::Died) = (Note::read(&lock.value), &lock.state) {
+        line(out, "", &format!("the last holder was process {} ({})", last.pid, last.command));
+    }
+    if lock.inconsistent || matches!(&lock.state, Lock::Held(process) if !process.alive) {
+        let keepers = leash::keepers(seen.inode);
+        let is_at_work = matches!(&lock.state, Lock::Held(process) if process.pid.is_some_and(|pid| keepers.contains(&pid)));
+        for pid in keepers.into_iter().filter(|_| !is_at_work) {
             let what = program::command_line(pid).unwrap_or_default();
-            line(out, "", &format!("process {pid}, which it started, still runs: {what}"));
+            line(out, "", &format!("process {pid}, which the dead one started, still runs: {what}"));
         }
     }
     line(out, "recoveries", &format!("taken from a dead holder {}", times(lock.deaths.into())));

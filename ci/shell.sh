@@ -208,6 +208,63 @@ expect "the next worker" "$(ringway queue get jobs --exec sh -c 'read -r it; ech
 ringway rm jobs
 nothing_left queues
 
+echo "--- three shells count under a lock, one of them is killed holding it"
+echo 0 > "$scratch/number"
+# Between the two writes the number is lost: whoever gets the lock from a dead one brings it back.
+# shellcheck disable=SC2016
+begin='read -r n < "$0" && cp "$0" "$0.old" && : > "$0"'
+# shellcheck disable=SC2016
+increment="$begin"' && echo $((n + 1)) > "$0"'
+repair="cp $scratch/number.old $scratch/number && echo repaired"
+count() {
+    local i
+    for ((i = 0; i < $1; i++)); do
+        ringway lock counter --on-recovery "$repair" -- sh -c "$increment" "$scratch/number" || return 1
+    done
+}
+rm -f "$scratch/begun"
+count 100 > "$scratch/counted.1" 2>&1 & first=$!
+count 100 > "$scratch/counted.2" 2>&1 & second=$!
+{ count 50 && exec "$binary" lock counter -- sh -c "$begin && touch $scratch/begun && exec sleep 1000" "$scratch/number"; } &
+third=$!
+await test -e "$scratch/begun"
+ringway stat counter
+ringway stat counter | grep -E "^held by +process $third" > /dev/null || fail "stat does not show the holder"
+ringway ls | grep -E "^counter +mutex .* held by $third$" > /dev/null || fail "ls does not show the holder"
+[ -s "$scratch/number" ] && fail "the number is still there"
+slay holder $third
+wait $first; expect "first shell" $? 0
+wait $second; expect "second shell" $? 0
+cat "$scratch"/counted.*
+expect "number" "$(cat "$scratch/number")" 250
+expect "repairs" "$(cat "$scratch"/counted.* | grep -c '^repaired$')" 1
+expect "told" "$(cat "$scratch"/counted.* | grep -c "the last holder, process $third (sh -c .*), died with it")" 1
+expect "recoveries" "$(figure counter recoveries)" 1
+ringway lock -n -E 7 counter -- "$binary" lock -n -E 8 counter -- true 2> /dev/null; expect "conflict" $? 8
+expect clean "$(ringway clean)" counter
+
+echo "--- two at once, and an event"
+event() { ringway event "$@" go; }
+event wait --create & first=$!
+await is_there go
+hold() { exec "$binary" sem run two --permits 2 -- sh -c 'echo; exec sleep 1000'; }
+hold > "$scratch/hold.1" & second=$!
+hold > "$scratch/hold.2" & third=$!
+await test -s "$scratch/hold.1"
+await test -s "$scratch/hold.2"
+ringway sem run -n two -- true 2> /dev/null; expect "a third" $? 1
+slay holder $second
+expect "instead" "$(ringway sem run two -- sh -c 'echo $RINGWAY_RECOVERED' 2> /dev/null)" 1
+kill -TERM $third
+wait $third; expect "ended by a signal" $? 143
+event is-set; expect "not yet" $? 1
+event set; expect "set" $? 0
+wait $first; expect "waited" $? 0
+event is-set; expect "now" $? 0
+expect clean "$(ringway clean)" two
+ringway rm go
+nothing_left locks
+
 echo "--- ls, stat, rm, clean"
 "$binary" recv waiting & waiting=$!
 "$binary" send crashed < <(head -c 700000 /dev/zero) & crashed=$!

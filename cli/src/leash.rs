@@ -7,7 +7,7 @@
 //! command left running: that is not meant then.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{BorrowedFd, RawFd},
 };
 
@@ -66,10 +66,50 @@ impl Drop for Leash {
     }
 }
 
+/// The processes that keep bytes of the file with this number, of those that we may look at. What they are told apart by
+/// is their descriptors, so it takes a moment.
+pub(crate) fn keepers(inode: u64) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut keepers: Vec<u32> = pids.filter(|&pid| keeps(pid, inode).unwrap_or(false)).collect();
+    keepers.sort_unstable();
+    keepers
+}
+
+fn keeps(pid: u32, inode: u64) -> io::Result<bool> {
+    // lock:   1: OFDLCK  ADVISORY  WRITE -1 00:1a:4711 2305843009213693952 2305843009213693952
+    let is_it = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip_while(|&field| field != "OFDLCK").skip(4);
+        let file = fields.next().and_then(|file| file.rsplit(':').next()?.parse().ok());
+        let at = fields.next().and_then(|at| at.parse().ok());
+        line.starts_with("lock:")
+            && file == Some(inode)
+            && at.is_some_and(|at| (FIRST..2 * FIRST).contains(&at))
+    };
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        // One that was closed meanwhile is none.
+        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+        if text.lines().any(is_it) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn whoever_keeps_a_byte_is_found() {
+        let memory = ringway::Event::anonymous().unwrap();
+        let inode = ringway::inspect::stat_fd(memory.as_fd()).unwrap().inode;
+        let mut leash = Leash::of(memory.as_fd(), 1).unwrap();
+        assert_eq!(keepers(inode), [0_u32; 0]);
+        assert!(leash.try_take().unwrap());
+        assert_eq!(keepers(inode), vec![std::process::id()]);
+    }
 
     #[test]
     fn as_many_as_there_are_bytes() {

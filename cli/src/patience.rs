@@ -1,9 +1,6 @@
 //! Waiting for something that may take a while, or for ever: for so long, not at all, or until a signal comes.
 
-use std::{
-    os::fd::AsRawFd,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ringway::Deadline;
@@ -120,7 +117,7 @@ impl Patience {
         self.wait(Some(signals), |deadline| {
             if deadline.is_some() {
                 // A signal ends the pause.
-                sys::poll_input([signals.fd().as_raw_fd(); 2], pause.min(self.left()));
+                sys::poll_input([signals.fd(); 2], pause.min(self.left()));
                 pause = (pause * 2).min(PAUSES[1]);
             }
             attempt()

@@ -24,9 +24,18 @@ pub(crate) fn of(process: &Participant, seen: &Object) -> Option<String> {
     if !maps.lines().any(is_it) {
         return None;
     }
+    command_line(pid)
+}
+
+/// The command line of process `pid`, fit for a terminal.
+pub(crate) fn command_line(pid: u32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words = line.split(|&byte| byte == 0).map(String::from_utf8_lossy);
-    let line = words.collect::<Vec<_>>().join(" ");
+    let mut words: Vec<_> = line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+    // The program without its place.
+    if let Some((_, program)) = words[0].rsplit_once('/') {
+        words[0] = program.to_owned().into();
+    }
+    let line = words.join(" ");
     let line = line.trim_end();
     (!line.is_empty()).then(|| shorten(&printable(line), MOST))
 }
@@ -42,7 +51,8 @@ mod tests {
         let mut seen = ringway::inspect::stat_fd(event.as_fd()).unwrap();
         let me = seen.participants[0];
         let myself = std::env::args().next().unwrap();
-        assert!(of(&me, &seen).unwrap().starts_with(&shorten(&myself, MOST)[..20]));
+        let program = myself.rsplit('/').next().unwrap();
+        assert!(of(&me, &seen).unwrap().starts_with(program));
         seen.inode += 1;
         assert_eq!(of(&me, &seen), None);
     }

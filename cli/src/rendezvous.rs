@@ -137,11 +137,22 @@ pub(crate) fn is_nameless(connection: &Connection) -> bool {
 /// Prepares for ending without closing the connection, which the other side takes for what it is: a stream cut
 /// off. Removes the name if nobody else is there to do so.
 pub(crate) fn abandon(connection: &Connection) {
-    let alone = look(connection).is_ok_and(|(object, _)| {
-        // We are one of them.
-        object.participants.iter().filter(|process| process.alive).count() <= 1
-    });
-    if alone && !is_nameless(connection) {
+    let alone = || {
+        let mut lingering = Duration::ZERO;
+        while let Ok((object, pipe)) = look(connection) {
+            // We are one of them.
+            let attached = object.participants.iter().filter(|process| process.alive).count();
+            // Who holds no end any more is about to go, and counts on those who are still there.
+            let held = pipe.first.living() + pipe.second.living();
+            if attached <= 1 || held > 1 || lingering >= LEAVING {
+                return attached <= 1;
+            }
+            thread::sleep(PAUSE);
+            lingering += PAUSE;
+        }
+        false
+    };
+    if !is_nameless(connection) && alone() {
         // A name that stays is removed by who comes next.
         let _ = connection.unlink();
     }

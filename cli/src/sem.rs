@@ -12,7 +12,7 @@ use crate::{
     command::{Run, like},
     error::{Context, Failure},
     leash::Leash,
-    monitor,
+    lock, monitor,
     names::{is_deserted, is_nameless},
     patience::{Patience, PatienceArgs, Waited},
     rendezvous::about,
@@ -35,7 +35,7 @@ const MOST: u16 = 1024;
 Examples:
   ringway sem run gpu --permits 2 -- ./train       two at once, in whichever shells
   ringway sem create slots --permits 3
-  ringway sem acquire slots -w 10 && ./work; ringway sem release slots")]
+  ringway sem acquire slots -w 10 && { ./work; ringway sem release slots; }")]
 pub(crate) struct SemArgs {
     #[command(subcommand)]
     command: SemCommand,
@@ -303,9 +303,10 @@ fn work(
     let mut take =
         |patience: Patience| patience.look(signals, || Ok(leash.try_take().context(failed)?.then_some(())));
     if let Waited::InVain = take(patience.but_at_most(LEAVING))? {
-        say("what a killed holder started still runs; waiting until that has ended");
+        let what = || lock::what_still_runs(semaphore.as_fd());
+        say(&format!("of a killed holder, {}; waiting until that has ended", what()));
         if let Waited::InVain = take(patience)? {
-            return Err(conflict(args, "what a killed holder started still runs"));
+            return Err(conflict(args, &format!("of a killed holder, {}", what())));
         }
     }
     let environment = [

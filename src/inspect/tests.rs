@@ -211,6 +211,38 @@ fn any_bytes_are_a_value_or_an_error() {
     let place = Place::new("hostile-pipe");
     drop(crate::Pipe::options().capacity(4096).create(place.name()).unwrap());
     show_any_bytes(&place);
+    let place = Place::new("hostile-mutex");
+    drop(crate::Mutex::create(place.name(), [0_u64; 512]).unwrap());
+    show_any_bytes(&place);
+    let place = Place::new("hostile-permits");
+    drop(crate::OwnedSemaphore::create(place.name(), 512).unwrap());
+    show_any_bytes(&place);
+    let place = Place::new("hostile-barrier");
+    drop(crate::Barrier::create(place.name(), 200).unwrap());
+    show_any_bytes(&place);
+}
+
+#[test]
+fn what_a_lock_protects_is_shown() {
+    fn value_of<T: bytemuck::Pod>(value: T) -> Box<[u8]> {
+        let place = Place::new(&format!("value-{}-{}", size_of::<T>(), align_of::<T>()));
+        let mutex = crate::Mutex::create(place.name(), value).unwrap();
+        let reentrant = crate::ReentrantMutex::anonymous(value).unwrap();
+        let values = [stat(place.name()).unwrap(), stat_fd(reentrant.as_fd()).unwrap()].map(|seen| {
+            let Detail::Lock(lock) = seen.detail else { panic!("no lock: {seen:?}") };
+            lock.value
+        });
+        drop(mutex);
+        assert_eq!(values[0], values[1]);
+        let [value, _] = values;
+        value
+    }
+    assert_eq!(*value_of(0x0102_0304_0506_0708_u64), 0x0102_0304_0506_0708_u64.to_ne_bytes());
+    assert_eq!(*value_of(*b"odd"), *b"odd");
+    assert_eq!(*value_of(()), []);
+    assert_eq!(*value_of([7_u128; 3]), *bytemuck::bytes_of(&[7_u128; 3]));
+    assert_eq!(*value_of([9_u8; 4096]), [9; 4096]);
+    assert_eq!(value_of([9_u64; 1024]).len(), 4096, "the beginning");
 }
 
 fn show_any_bytes(place: &Place) {

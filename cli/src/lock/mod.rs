@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal},
     mem::ManuallyDrop,
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, SystemTime},
 };
 
@@ -20,11 +20,12 @@ use self::note::{Note, Reading};
 use crate::{
     command::{Run, like},
     error::{Context, Failure},
-    leash::Leash,
+    leash::{self, Leash},
     list::age,
     monitor,
     names::is_nameless,
     patience::{Patience, PatienceArgs, Waited},
+    program,
     rendezvous::about,
     stat::primitives,
     sys::Signals,
@@ -266,7 +267,7 @@ impl<'a> Attempt<'a> {
         self.say(&died(&last));
         match self.await_end_of_last()? {
             Some(leash) => self.work(self.repair(left, &last, &leash)?, Some(leash)),
-            None => Err(self.conflict("what the last holder started still runs")),
+            None => Err(self.conflict(&what_still_runs(self.mutex.as_fd()))),
         }
     }
 
@@ -275,7 +276,7 @@ impl<'a> Attempt<'a> {
         if let Waited::Done(leash) = self.take_leash(&self.patience.but_at_most(LEAVING))? {
             return Ok(Some(leash));
         }
-        self.say("what it started still runs; waiting until that has ended");
+        self.say(&format!("{}; waiting until that has ended", what_still_runs(self.mutex.as_fd())));
         match self.take_leash(&self.patience)? {
             Waited::Done(leash) => Ok(Some(leash)),
             Waited::InVain => Ok(None),
@@ -308,6 +309,20 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// What a killed holder has left running under the object behind `fd`.
+pub(crate) fn what_still_runs(fd: BorrowedFd<'_>) -> String {
+    let keepers = inspect::stat_fd(fd).map_or_else(|_| Vec::new(), |seen| leash::keepers(seen.inode));
+    let who = match keepers.as_slice() {
+        [] => String::new(),
+        [first, rest @ ..] => {
+            let what = program::command_line(*first).map_or_else(String::new, |line| format!(": {line}"));
+            let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+            format!(" (process {first}{what}{more})")
+        }
+    };
+    format!("what it started still runs{who}")
+}
+
 /// What is known of the dead one.
 fn died(last: &Note) -> String {
     match Note::read(bytemuck::bytes_of(last)) {
@@ -316,7 +331,9 @@ fn died(last: &Note) -> String {
             let ago = taken.map_or_else(String::new, |taken| format!("; it had taken it {} ago", age(taken)));
             format!("the last holder, process {} ({}), died with it{ago}", holder.pid, holder.command)
         }
-        Reading::Nobody => "the last holder died with it before it had begun".into(),
+        Reading::Nobody => {
+            "the last holder died with it, before its command began or after it had ended".into()
+        }
         Reading::Nonsense | Reading::NotOurs => {
             "the last holder died with it, who that was cannot be read".into()
         }

@@ -11,7 +11,8 @@ use ringway::{
 
 use super::{json_process, json_traffic, line, times, traffic, who};
 use crate::{
-    list::age,
+    leash,
+    list::{age, living},
     lock::note::{Holder, Note, Reading},
     program,
     report::{json::Object, units},
@@ -94,17 +95,17 @@ pub(super) fn describe(out: &mut String, seen: &Seen) {
         Detail::Lock(lock) => describe_lock(out, seen, lock),
         Detail::Semaphore(semaphore) => {
             line(out, "available", &format!("{} permits", units::count(semaphore.available)));
-            waiting(out, semaphore.awaited, &traffic(&semaphore.waiting));
+            waiting(out, seen, &traffic(&semaphore.waiting));
         }
         Detail::OwnedSemaphore(semaphore) => describe_owned(out, seen, semaphore),
         Detail::Event(event) => {
             let set = if event.set { "set" } else { "not set" };
             line(out, "event", &format!("{set}; was set {}", times(event.settings)));
-            waiting(out, event.awaited, &traffic(&event.waiting));
+            waiting(out, seen, &traffic(&event.waiting));
         }
         Detail::Condvar(condvar) => {
             line(out, "notified", &times(condvar.notifications));
-            waiting(out, condvar.awaited, &traffic(&condvar.waiting));
+            waiting(out, seen, &traffic(&condvar.waiting));
         }
         Detail::Barrier(barrier) => {
             let state = if barrier.broken { "broken" } else { "open" };
@@ -115,7 +116,7 @@ pub(super) fn describe(out: &mut String, seen: &Seen) {
                 line(out, what, &by_name(seen, process));
                 what = "";
             }
-            waiting(out, !barrier.arrived.is_empty(), &traffic(&barrier.waiting));
+            waiting(out, seen, &traffic(&barrier.waiting));
         }
         _ => {}
     }
@@ -129,9 +130,32 @@ pub(super) fn by_name(seen: &Seen, process: &Participant) -> String {
     }
 }
 
-fn waiting(out: &mut String, awaited: bool, traffic: &str) {
-    let awaited = if awaited { "perhaps somebody is waiting" } else { "nobody is waiting" };
-    line(out, "waiting", &format!("{awaited}; those who did {traffic}"));
+/// How many processes may be waiting: who does is not written down anywhere.
+fn waiters(seen: &Seen) -> usize {
+    let (awaited, others) = match &seen.detail {
+        Detail::Lock(lock) => (lock.awaited, living(seen).saturating_sub(holders(lock))),
+        Detail::Semaphore(semaphore) => (semaphore.awaited, living(seen)),
+        Detail::OwnedSemaphore(semaphore) => (semaphore.awaited, living(seen)),
+        Detail::Event(event) => (event.awaited, living(seen)),
+        Detail::Condvar(condvar) => (condvar.awaited, living(seen)),
+        Detail::Barrier(barrier) => (true, barrier.arrived.iter().filter(|process| process.alive).count()),
+        _ => (false, 0),
+    };
+    if awaited { others } else { 0 }
+}
+
+/// How many living processes have it: 0 or 1.
+fn holders(lock: &Mutex) -> usize {
+    usize::from(matches!(&lock.state, Lock::Held(process) if process.alive))
+}
+
+fn waiting(out: &mut String, seen: &Seen, traffic: &str) {
+    let now = match waiters(seen) {
+        0 => "nobody now".into(),
+        1 => "perhaps one process".into(),
+        n => format!("perhaps {n} processes"),
+    };
+    line(out, "waiting", &format!("{now}; those who did {traffic}"));
 }
 
 fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
@@ -160,11 +184,20 @@ fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
     if lock.inconsistent {
         line(out, "", "somebody died with it, and what it protects is not repaired yet");
     }
-    if let (Reading::Holder(last), false) = (Note::read(&lock.value), matches!(lock.state, Lock::Held(_))) {
+    // A dead one's note stays until the next one has recovered.
+    if let (Reading::Holder(last), Lock::Died) = (Note::read(&lock.value), &lock.state) {
         line(out, "", &format!("the last holder was process {} ({})", last.pid, last.command));
     }
+    if lock.inconsistent || matches!(&lock.state, Lock::Held(process) if !process.alive) {
+        let keepers = leash::keepers(seen.inode);
+        let is_at_work = matches!(&lock.state, Lock::Held(process) if process.pid.is_some_and(|pid| keepers.contains(&pid)));
+        for pid in keepers.into_iter().filter(|_| !is_at_work) {
+            let what = program::command_line(pid).unwrap_or_default();
+            line(out, "", &format!("process {pid}, which the dead one started, still runs: {what}"));
+        }
+    }
     line(out, "recoveries", &format!("taken from a dead holder {}", times(lock.deaths.into())));
-    waiting(out, lock.awaited, &traffic(&lock.waiting));
+    waiting(out, seen, &traffic(&lock.waiting));
 }
 
 fn describe_owned(out: &mut String, seen: &Seen, semaphore: &OwnedSemaphore) {
@@ -185,16 +218,16 @@ fn describe_owned(out: &mut String, seen: &Seen, semaphore: &OwnedSemaphore) {
     }
     let recovered = format!("{} permits came back from dead holders", units::count(semaphore.recovered));
     line(out, "recoveries", &recovered);
-    waiting(out, semaphore.awaited, &traffic(&semaphore.waiting));
+    waiting(out, seen, &traffic(&semaphore.waiting));
 }
 
 /// Adds what is in it to `object`.
 pub(super) fn json(object: Object, seen: &Seen) -> Object {
     match &seen.detail {
         Detail::Lock(lock) => json_lock(object, seen, lock),
-        Detail::Semaphore(Semaphore { available, awaited, waiting, .. }) => object
+        Detail::Semaphore(Semaphore { available, waiting, .. }) => object
             .integer("available", *available)
-            .boolean("awaited", *awaited)
+            .integer("waiters", waiters(seen) as u64)
             .object("waiting", json_traffic(waiting)),
         Detail::OwnedSemaphore(semaphore) => object
             .integer("permits", semaphore.permits)
@@ -208,16 +241,16 @@ pub(super) fn json(object: Object, seen: &Seen) -> Object {
             )
             .integer("recovered", semaphore.recovered)
             .integer("corrupt", semaphore.corrupt)
-            .boolean("awaited", semaphore.awaited)
+            .integer("waiters", waiters(seen) as u64)
             .object("waiting", json_traffic(&semaphore.waiting)),
-        Detail::Event(Event { set, settings, awaited, waiting, .. }) => object
+        Detail::Event(Event { set, settings, waiting, .. }) => object
             .boolean("set", *set)
             .integer("settings", *settings)
-            .boolean("awaited", *awaited)
+            .integer("waiters", waiters(seen) as u64)
             .object("waiting", json_traffic(waiting)),
-        Detail::Condvar(Condvar { notifications, awaited, waiting, .. }) => object
+        Detail::Condvar(Condvar { notifications, waiting, .. }) => object
             .integer("notifications", *notifications)
-            .boolean("awaited", *awaited)
+            .integer("waiters", waiters(seen) as u64)
             .object("waiting", json_traffic(waiting)),
         Detail::Barrier(barrier) => json_barrier(object, seen, barrier),
         _ => object,
@@ -230,6 +263,7 @@ fn json_barrier(object: Object, seen: &Seen, barrier: &Barrier) -> Object {
         .list("arrived", barrier.arrived.iter().map(|process| json_by_name(seen, process)))
         .integer("generation", barrier.generation)
         .boolean("broken", barrier.broken)
+        .integer("waiters", waiters(seen) as u64)
         .object("waiting", json_traffic(&barrier.waiting))
 }
 
@@ -263,7 +297,7 @@ fn json_lock(object: Object, seen: &Seen, lock: &Mutex) -> Object {
         .integer("depth", lock.depth.into())
         .boolean("inconsistent", lock.inconsistent)
         .integer("recoveries", lock.deaths.into())
-        .boolean("awaited", lock.awaited)
+        .integer("waiters", waiters(seen) as u64)
         .object("waiting", json_traffic(&lock.waiting))
 }
 

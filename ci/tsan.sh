@@ -61,7 +61,7 @@ echo "tsan canary: a race is reported"
 # Skipped: what forks among threads, because ThreadSanitizer's own locks do not survive that; what stresses real
 # processes; and one test with two mappings at each end (see above), in which a receiver that only looks at a message
 # leaves it to one at the other mapping: `all_share_one_mapping` does the same with one.
-clean units -p ringway --lib -- channel:: lock:: pool:: ring::mpmc sync:: sys:: wait:: segment::tests::members \
+clean units -p ringway --lib -- channel:: lock:: pool:: primitives:: ring::mpmc sync:: sys:: wait:: segment::tests::members \
     segment::tests::races two_threads --skip fork --skip clone --skip stress --skip nobody_is_left_asleep \
     --skip pool::tests::kills --skip what_a_killed_ --skip a_child_has_
 clean pipes -p ringway --test pipe --test readiness

@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod crew;
 pub mod list;
+pub mod locks;
 pub mod oracle;
 pub mod place;
 pub mod queues;

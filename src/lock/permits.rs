@@ -131,7 +131,7 @@ impl Desk {
             None::<()>
         });
         self.count_recovered(returned);
-        if returned > 0 {
+        if returned > 0 && !mutated!("permits.return_wakes") {
             self.waiting.wake(u32::try_from(returned).unwrap_or(ALL), barrier);
         }
         returned

@@ -143,7 +143,7 @@ pub enum AcquireError {
     },
     /// A peer wrote to the shared memory against the rules.
     Corrupt(Corrupt),
-    /// A forked child could not become a participant of its own.
+    /// A forked child could not become a participant of its own; or there can be no thread to wait in a future's stead.
     Attach(Error),
 }
 

@@ -28,7 +28,8 @@ impl Event {
     /// the first call on, a thread of this process waits for the event in the event loop's stead; other processes do not
     /// notice. If the event is cleared by another handle, it stays readable until the next call of this one that finds
     /// the event not set: [`is_set`](Self::is_set), [`clear`](Self::clear), or a wait. An event that is set and cleared
-    /// again at once may go by unseen. A forked child asks for a descriptor of its own.
+    /// again at once may go by unseen. A forked child asks for a descriptor of its own. A signal handler may
+    /// [set](Self::set) the event as before, and nothing else.
     ///
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.

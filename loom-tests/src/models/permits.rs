@@ -13,6 +13,8 @@ pub(crate) const MODELS: &[Model] = &[
     Model { name: "given_to_who_waits", preemptions: 2, body: given_to_who_waits, kills: &["permits.give_wakes"] },
     Model { name: "taken_from_the_dead", preemptions: 2, body: taken_from_the_dead, kills: &["permits.patrol"] },
     Model { name: "swept_while_waited_for", preemptions: 2, body: swept_while_waited_for, kills: &["permits.sweep_wakes"] },
+    Model { name: "returned_by_one_who_takes_none", preemptions: 2, body: returned_by_one_who_takes_none, kills: &["permits.return_wakes"] },
+    Model { name: "returned_or_taken_over", preemptions: 3, body: returned_or_taken_over, kills: &["lock.bury_exactly"] },
 ];
 
 struct Shared {
@@ -96,5 +98,35 @@ fn swept_while_waited_for() {
     });
     shared.desk.sweep(&shared.words, 1, Barrier::of_this_process());
     assert!(waiting.join().unwrap());
+    assert_eq!(shared.desk.recovered(), 1);
+}
+
+/// A thread that only tells others finds the dead holder.
+fn returned_by_one_who_takes_none() {
+    let shared = Shared::new(1);
+    let _dead = shared.take(1);
+    let waiting = thread::spawn({
+        let shared = shared.clone();
+        move || shared.take(2).was_recovered
+    });
+    let barrier = Barrier::of_this_process();
+    assert_eq!(shared.desk.return_from_dead(&shared.words, 3, barrier, |who| who == 1), 1);
+    assert!(waiting.join().unwrap());
+    assert_eq!(shared.desk.recovered(), 1);
+}
+
+/// The same while another takes the permit over: it comes back once, and whoever has it keeps it.
+fn returned_or_taken_over() {
+    let shared = Shared::new(1);
+    let _dead = shared.take(1);
+    let taking = thread::spawn({
+        let shared = shared.clone();
+        move || shared.desk.take_from_dead(&shared.words, 2, |who| who == 1).is_some()
+    });
+    let barrier = Barrier::of_this_process();
+    let returned = shared.desk.return_from_dead(&shared.words, 3, barrier, |who| who == 1);
+    let taken = taking.join().unwrap();
+    assert_eq!(u64::from(taken) + returned, 1);
+    assert_eq!(shared.words[0].read().owned_by(2), taken);
     assert_eq!(shared.desk.recovered(), 1);
 }

@@ -136,7 +136,7 @@ fn permits_with_owners_are_told_of_too() {
 }
 
 #[test]
-fn a_dead_holder_is_noticed_by_whoever_polls() {
+fn what_a_killed_holder_had_is_told_of() {
     for is_future in [false, true] {
         let (permits, taken) = (OwnedSemaphore::anonymous(1).unwrap(), Event::anonymous().unwrap());
         let child = fork(|| {
@@ -156,7 +156,7 @@ fn a_dead_holder_is_noticed_by_whoever_polls() {
 }
 
 #[test]
-fn a_child_polls_for_itself() {
+fn a_child_has_polls_of_its_own() {
     let event = Event::anonymous().unwrap();
     let permits = Semaphore::anonymous(0).unwrap();
     let ready = [event.readiness().unwrap(), permits.readiness().unwrap()];

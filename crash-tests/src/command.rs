@@ -224,6 +224,9 @@ fn step(scenario: &Scenario, number: usize) -> ExitCode {
     }
 }
 
+/// Planted bugs that are searched for at a time. Most of them leave somebody asleep for good, which takes no processor.
+const SEARCHES: usize = 6;
+
 /// Plants each bug in a process of its own, because one process can have one bug only.
 fn find_all(all: &[Scenario], names: &[String]) -> ExitCode {
     let is_named = |bug: &&Planted| {
@@ -239,23 +242,41 @@ fn find_all(all: &[Scenario], names: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut missed = u32::from(names.is_empty() && !notices_faults());
-    for bug in &bugs {
-        let _ = std::io::stdout().flush();
-        if !process::in_child(|| is_quiet_without(bug, all)) {
-            missed += 1;
-            continue;
+    let processors = process::processors();
+    let mut searches = std::collections::VecDeque::new();
+    let mut ended = |pid| missed += u32::from(process::wait(pid) != 0);
+    for (number, bug) in bugs.iter().enumerate() {
+        if searches.len() == SEARCHES {
+            searches.pop_front().into_iter().for_each(&mut ended);
         }
-        let found = process::in_child(|| {
+        let processor = processors[number % processors.len()];
+        searches.push_back(process::start_check("a search", move || search(bug, all, processor)));
+    }
+    searches.into_iter().for_each(ended);
+    println!("{missed} of {} planted bugs not found", bugs.len());
+    ExitCode::from(u8::from(missed > 0))
+}
+
+/// Whether the bug is found, in this process.
+fn search(bug: &Planted, all: &[Scenario], processor: usize) -> bool {
+    if let Err(error) = process::settle_on(processor) {
+        say(&format!("planted {}: {error}", bug.site));
+        return false;
+    }
+    process::in_child(|| is_quiet_without(bug, all))
+        && process::in_child(|| {
             if !planted::plant(bug.site) {
                 no_instruments();
                 return false;
             }
             find(bug, all)
-        });
-        missed += u32::from(!found);
-    }
-    println!("{missed} of {} planted bugs not found", bugs.len());
-    ExitCode::from(u8::from(missed > 0))
+        })
+}
+
+/// Says something of several lines in one piece, because others speak too.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(format!("{text}\n").as_bytes());
+    let _ = std::io::stdout().flush();
 }
 
 /// Whether the harness notices what is wrong with scenarios that are wrong.
@@ -285,11 +306,6 @@ fn notices_faults() -> bool {
 /// Whether the bug's scenarios find nothing while nothing is broken. Otherwise what they find with the bug (no space in
 /// /dev/shm, say) is not the bug.
 fn is_quiet_without(bug: &Planted, all: &[Scenario]) -> bool {
-    let settled = process::processors().last().map(|&processor| process::settle_on(processor));
-    if let Some(Err(error)) = settled {
-        println!("planted {}: {error}", bug.site);
-        return false;
-    }
     scenarios_of(bug, all).into_iter().all(|scenario| {
         let played =
             Worker::new(scenario).map_err(|error| error.to_string()).and_then(|worker| worker.kill_once(0));
@@ -298,7 +314,7 @@ fn is_quiet_without(bug: &Planted, all: &[Scenario]) -> bool {
             Err(why) => Some(why),
         };
         if let Some(why) = &why {
-            println!("planted {}: {} fails without it: {why}", bug.site, scenario.name());
+            say(&format!("planted {}: {} fails without it: {why}", bug.site, scenario.name()));
         }
         why.is_none()
     })
@@ -311,7 +327,7 @@ fn scenarios_of<'a>(bug: &Planted, all: &'a [Scenario]) -> Vec<&'a Scenario> {
 fn find(bug: &Planted, all: &[Scenario]) -> bool {
     let chosen = scenarios_of(bug, all);
     if chosen.len() != bug.scenarios.len() {
-        println!("planted {}: there is no scenario of that name", bug.site);
+        say(&format!("planted {}: there is no scenario of that name", bug.site));
         return false;
     }
     let mut found = None;
@@ -327,11 +343,10 @@ fn find(bug: &Planted, all: &[Scenario]) -> bool {
             found.is_none()
         },
     );
-    match (worked, &found) {
-        (Ok(()), Some(found)) => println!("planted {}: found at {found}", bug.site),
-        (Ok(()), None) => println!("planted {}: NOT FOUND by {}", bug.site, bug.scenarios.join(", ")),
-        (Err(error), _) => println!("planted {}: {error}", bug.site),
-    }
-    let _ = std::io::stdout().flush();
+    say(&match (worked, &found) {
+        (Ok(()), Some(found)) => format!("planted {}: found at {found}", bug.site),
+        (Ok(()), None) => format!("planted {}: NOT FOUND by {}", bug.site, bug.scenarios.join(", ")),
+        (Err(error), _) => format!("planted {}: {error}", bug.site),
+    });
     found.is_some()
 }

@@ -48,6 +48,33 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "pipe.abort", scenarios: &["pipe/send-in-pieces-then-loan"] },
     Planted { site: "pipe.abort_ends", scenarios: &["pipe/send-in-pieces"] },
     Planted { site: "pipe.dead_hold", scenarios: &["named/send-last"] },
+    // A mutex, and what becomes of it when its owner is gone.
+    Planted { site: "lock.inconsistent", scenarios: &["mutex/lock"] },
+    Planted { site: "gate.patrol", scenarios: &["mutex/lock"] },
+    Planted { site: "gate.unlock_wakes", scenarios: &["mutex/unlock-wakes"] },
+    Planted { site: "gate.leaving_wakes", scenarios: &["mutex/panic-wakes"] },
+    Planted { site: "gate.burial_wakes", scenarios: &["mutex/leak-wakes"] },
+    Planted { site: "gate.abandon_wakes_all", scenarios: &["mutex/give-up"] },
+    Planted { site: "gate.sweep_wakes", scenarios: &["mutex/sweep-wakes"] },
+    Planted { site: "segment.sweep", scenarios: &["mutex/lock-of-swept"] },
+    // Permits, those of the dead too.
+    Planted { site: "count.wakes", scenarios: &["semaphore/release-wakes"] },
+    Planted { site: "count.several", scenarios: &["semaphore/release-wakes-beyond"] },
+    Planted { site: "permits.patrol", scenarios: &["permits/acquire"] },
+    Planted { site: "permits.give_wakes", scenarios: &["permits/drop-wakes"] },
+    Planted { site: "permits.sweep_wakes", scenarios: &["permits/sweep-wakes"] },
+    Planted { site: "segment.sweep", scenarios: &["permits/acquire-swept"] },
+    // What others are told.
+    Planted { site: "flag.wakes", scenarios: &["event/set-wakes"] },
+    Planted { site: "flag.wakes_all", scenarios: &["event/set-wakes"] },
+    Planted { site: "flag.pulse", scenarios: &["event/set-and-clear-wakes"] },
+    Planted { site: "condition.moves", scenarios: &["condvar/notify-one"] },
+    Planted { site: "condition.wakes", scenarios: &["condvar/notify-all"] },
+    // Parties that wait for each other.
+    Planted { site: "rendezvous.patrol", scenarios: &["barrier/wait-between"] },
+    Planted { site: "rendezvous.wakes_all", scenarios: &["barrier/wait-last-of-three"] },
+    Planted { site: "rendezvous.break_wakes", scenarios: &["barrier/reset"] },
+    Planted { site: "rendezvous.log", scenarios: &["barrier/reset"] },
     // Readiness.
     Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
 ];

@@ -177,7 +177,7 @@ pub(crate) fn exit(code: i32) -> ! {
 }
 
 /// Waits for a child to end, or to stop if it is traced by us.
-pub(crate) fn wait(pid: i32) -> i32 {
+pub fn wait(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: `status` is a valid place for the answer.
     while unsafe { libc::waitpid(pid, &mut status, libc::__WALL) } != pid {}
@@ -272,12 +272,16 @@ pub(crate) fn reap_orphans() {
 
 /// Runs `body` in a child and says what it said.
 pub fn in_child(body: impl FnOnce() -> bool) -> bool {
-    let pid = fork("the harness", || {
+    wait(start_check("the harness", body)) == 0
+}
+
+/// Starts a child that says by its status, which [`wait`] returns, whether `body` says so: 0 if it does.
+pub fn start_check(name: &'static str, body: impl FnOnce() -> bool) -> i32 {
+    fork(name, || {
         if !body() {
             exit(1);
         }
-    });
-    wait(pid) == 0
+    })
 }
 
 /// Looks again and again until it is so.

@@ -1,8 +1,8 @@
 //! A process of a scenario: what it does to the library, and what it notes about it.
 
 use crate::board::{
-    BEGUN, BLOCK, Board, COUNT, Call, DONE, ENDING, IDS, LANES, NOT_SENT, Phase, READ, Repair, Risk, SENT,
-    SLOTS, Slot, WRITE, in_this_order,
+    BEGUN, BLOCK, Board, COUNT, Call, DONE, ENDING, IDS, LANES, NOT_SENT, Phase, READ, Recovery, Repair,
+    Risk, SENT, SLOTS, Slot, WRITE, in_this_order,
 };
 use crate::message::{self, Sizes};
 use crate::plan::Plan;
@@ -57,7 +57,7 @@ pub(crate) struct Actor {
     /// Which part of the scenario's cast it plays.
     pub(crate) part: usize,
     slot: usize,
-    incarnation: u64,
+    pub(crate) incarnation: u64,
     sizes: Sizes,
     /// The ids that are ours next, and behind the last of them, by lane.
     ids: [(usize, usize); LANES],
@@ -77,6 +77,10 @@ impl Actor {
         let random = Random::new(plan.draw("actor") ^ (slot as u64) << 32 ^ incarnation);
         let (ids, order) = Default::default();
         Actor { board, plan, random, part, slot, incarnation, sizes, ids, order }
+    }
+
+    pub(crate) fn slot_number(&self) -> usize {
+        self.slot
     }
 
     pub(crate) fn slot(&self) -> &'static Slot {
@@ -439,6 +443,17 @@ impl Actor {
         if self.has_pieces(capacity) {
             self.board.given_up[lane].fetch_add(1, COUNT);
         }
+    }
+
+    /// It has done something, where nothing is sent.
+    pub(crate) fn turned(&self) {
+        let turns = &self.slot().turns;
+        turns.store(turns.load(READ) + 1, WRITE);
+    }
+
+    /// It was told that it took something over from the dead.
+    pub(crate) fn recovered(&self, what: Recovery, count: u64) {
+        self.board.recoveries[what as usize].fetch_add(count, COUNT);
     }
 
     /// Something was repaired.

@@ -20,6 +20,8 @@ pub(crate) const READ: Ordering = Ordering::Acquire;
 pub(crate) const WRITE: Ordering = Ordering::Release;
 pub(crate) const COUNT: Ordering = Ordering::AcqRel;
 
+/// As many words as a scenario has for itself.
+pub(crate) const CELLS: usize = 128;
 /// As many processes as an episode can have at once.
 pub(crate) const SLOTS: usize = 8;
 /// As many messages as an episode can have.
@@ -57,6 +59,10 @@ pub(crate) struct Sheet {
     pub(crate) arrivals: [AtomicU64; LANES],
     /// Repairs that somebody noticed, by [`Repair`].
     pub(crate) repairs: [AtomicU64; REPAIRS],
+    /// What survivors took over from the dead and went on with, as they were told, by [`Recovery`].
+    pub(crate) recoveries: [AtomicU64; RECOVERIES],
+    /// What else the processes of a scenario write down for each other.
+    pub(crate) cells: [AtomicU64; CELLS],
     /// Messages that were received although others had had them before: what their deliveries said.
     pub(crate) redeliveries: AtomicU64,
     pub(crate) slots: [Slot; SLOTS],
@@ -98,6 +104,8 @@ pub(crate) struct Slot {
     /// Messages sent and received by this slot's processes, by lane.
     pub(crate) sent: [AtomicU64; LANES],
     pub(crate) received: [AtomicU64; LANES],
+    /// What its processes have done where no messages are sent.
+    pub(crate) turns: AtomicU64,
     /// The last message that it has sent for certain, plus one.
     pub(crate) last_sent: [AtomicU64; LANES],
     /// What is lost, or comes twice, if it dies now: `kind << 8 | lane`, a [`Risk`]; 0 is nothing.
@@ -184,6 +192,22 @@ pub(crate) const REPAIR_NAMES: [&str; REPAIRS] = [
     "names of the dead removed",
     "places of dead senders passed over",
 ];
+
+/// What the survivors of a death are told by the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Recovery {
+    /// The mutex of a dead owner was taken, and what it protects repaired.
+    Mutex,
+    /// A permit of a dead holder was taken.
+    Permit,
+    /// A barrier that was broken was reset.
+    Barrier,
+}
+
+pub(crate) const RECOVERIES: usize = 3;
+pub(crate) const RECOVERY_NAMES: [&str; RECOVERIES] =
+    ["mutexes of dead owners", "permits of dead holders", "broken barriers"];
 
 /// The mapped file.
 pub(crate) struct Board {

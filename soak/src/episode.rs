@@ -3,7 +3,7 @@
 
 use crate::actor::Side;
 use crate::audit::{Stake, audit};
-use crate::board::{Board, COUNT, IDS, Phase, READ, REPAIRS, Repair, Risk, SLOTS, WRITE};
+use crate::board::{Board, COUNT, IDS, Phase, READ, RECOVERIES, REPAIRS, Repair, Risk, SLOTS, WRITE};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::scenarios::{self, Part, Props, Scenario};
@@ -72,6 +72,10 @@ pub(crate) struct Episode {
     stakes: Vec<Stake>,
     /// Members that were killed while they were attached.
     died_attached: u64,
+    /// Nobody is killed.
+    is_gentle: bool,
+    /// A stall so long is a violation.
+    hang: u64,
 }
 
 /// What is common to all episodes.
@@ -133,6 +137,9 @@ impl Episode {
             watch: Watch::new(now),
             stakes: Vec::new(),
             died_attached: 0,
+            is_gentle: scenario.is_gentle(&plan),
+            // What somebody waits for in vain because of a planted bug, he waits for in vain however long.
+            hang: if house.plant.is_empty() { HANG } else { HANG / 5 },
             plan,
         })
     }
@@ -185,6 +192,7 @@ impl Episode {
             part: (player.slot != JUDGES_SLOT).then_some(at),
             incarnation: player.incarnation,
             plant: self.plant.clone(),
+            is_unsliced: self.is_gentle,
         };
         self.board.slots[player.slot].incarnation.store(player.incarnation, WRITE);
         let mut command = who.command(&self.program);
@@ -318,7 +326,8 @@ impl Episode {
         let account =
             audit(&self.board, &self.stakes, self.scenario.is_in_order(), self.scenario.has_tasks());
         self.faults.extend(account.faults.into_iter().take(5));
-        self.tally.messages = account.received;
+        let turns: u64 = self.board.slots.iter().map(|slot| slot.turns.load(READ)).sum();
+        self.tally.messages = account.received + turns;
         self.tally.taken_along = account.lost;
         match names_in(&self.plan.dir) {
             Ok(left) if left.is_empty() => {}
@@ -359,6 +368,9 @@ impl Episode {
         self.tally.redeliveries = self.board.redeliveries.load(READ);
         let told = |word: &str| u64::from(self.faults.iter().any(|fault| fault.contains(word)));
         (self.tally.duplicates, self.tally.torn) = (told("duplicate:"), told("torn:"));
+        for kind in 0..RECOVERIES {
+            self.tally.recoveries[kind] = self.board.recoveries[kind].load(READ);
+        }
         for kind in 0..REPAIRS {
             self.tally.repairs[kind] = self.board.repairs[kind].load(READ);
         }
@@ -374,9 +386,9 @@ impl Episode {
         let running: Vec<usize> =
             self.players.iter().filter(|player| is_free(player)).map(|player| player.slot).collect();
         let stall = self.watch.look(&self.board, &running, anybody_stopped, now);
-        if stall > HANG {
+        if stall > self.hang {
             self.faults.push(format!("hang: {} stands still", self.watch.who));
-        } else if self.stage != Stage::Run && self.watch.in_stage() > HANG {
+        } else if self.stage != Stage::Run && self.watch.in_stage() > self.hang {
             self.faults.push(format!("hang: the stage {:?} does not end", self.stage));
         }
     }

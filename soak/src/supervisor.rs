@@ -186,7 +186,7 @@ impl Soak<'_> {
                 tally.episodes
             );
         }
-        println!("repaired: {}", total.repairs_by_kind());
+        println!("repaired: {}; recovered: {}", total.repairs_by_kind(), total.recoveries_by_kind());
         println!(
             "{} clean exits; {} messages went with receivers that were killed while they took them; the longest \
              stall was {}",

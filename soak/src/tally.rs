@@ -1,6 +1,6 @@
 //! What is counted, and how it is told.
 
-use crate::board::{REPAIR_NAMES, REPAIRS};
+use crate::board::{RECOVERIES, RECOVERY_NAMES, REPAIR_NAMES, REPAIRS};
 use std::fmt;
 
 /// What happened in an episode, a scenario, or the whole soak.
@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     /// Clean exits in the middle of an episode.
     pub(crate) exits: u64,
     pub(crate) repairs: [u64; REPAIRS],
+    /// What was taken over from the dead, as those were told who did.
+    pub(crate) recoveries: [u64; RECOVERIES],
     /// Messages that came although others had had them before, as their deliveries said.
     pub(crate) redeliveries: u64,
     /// Episodes in which one came twice without that, and those in which one was not whole.
@@ -40,6 +42,9 @@ impl Tally {
         for (sum, count) in self.repairs.iter_mut().zip(other.repairs) {
             *sum += count;
         }
+        for (sum, count) in self.recoveries.iter_mut().zip(other.recoveries) {
+            *sum += count;
+        }
         self.redeliveries += other.redeliveries;
         self.duplicates += other.duplicates;
         self.torn += other.torn;
@@ -55,24 +60,38 @@ impl Tally {
         self.repairs.iter().sum()
     }
 
+    pub(crate) fn all_recoveries(&self) -> u64 {
+        self.recoveries.iter().sum()
+    }
+
     /// What was repaired, in words.
     pub(crate) fn repairs_by_kind(&self) -> String {
-        let kinds = self.repairs.iter().zip(REPAIR_NAMES).filter(|&(&count, _)| count > 0);
-        let words: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
-        if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+        by_kind(&self.repairs, &REPAIR_NAMES)
     }
+
+    /// What was recovered, in words.
+    pub(crate) fn recoveries_by_kind(&self) -> String {
+        by_kind(&self.recoveries, &RECOVERY_NAMES)
+    }
+}
+
+fn by_kind(counts: &[u64], names: &[&str]) -> String {
+    let kinds = counts.iter().zip(names).filter(|&(&count, _)| count > 0);
+    let words: Vec<String> = kinds.map(|(count, name)| format!("{count} {name}")).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} kills ({} inside an operation), {} stops, {} repairs, {} redeliveries, {} violations ({} duplicates, \
+            "{} kills ({} inside an operation), {} stops, {} repairs, {} recoveries, {} redeliveries, {} violations ({} duplicates, \
              {} torn), longest stall {} ms",
             self.kills,
             self.inside,
             self.stops,
             self.all_repairs(),
+            self.all_recoveries(),
             self.redeliveries,
             self.violations,
             self.duplicates,

@@ -70,8 +70,9 @@ impl Watch {
             let (to_send, to_receive) = (1 << lane, 1 << (4 + lane));
             let sends = running.iter().any(|&at| wants(at) & to_send != 0);
             let receives = running.iter().any(|&at| wants(at) & to_receive != 0);
-            let moved =
-                sheet.slots.iter().map(|slot| slot.sent[lane].load(READ) + slot.received[lane].load(READ));
+            let moved = sheet.slots.iter().map(|slot| {
+                slot.sent[lane].load(READ) + slot.received[lane].load(READ) + slot.turns.load(READ)
+            });
             let stall = self.lanes[lane].look(moved.sum(), sends && receives, clock);
             worst = worst.max(self.note(stall, || format!("lane {lane}")));
             for &at in running.iter().filter(|&&at| wants(at) & to_send != 0) {

@@ -19,6 +19,8 @@ pub(crate) struct Who {
     pub(crate) incarnation: u64,
     /// The step of the library that is broken in it, or nothing.
     pub(crate) plant: String,
+    /// Whether its sleeps last until it is woken, in a build with instruments.
+    pub(crate) is_unsliced: bool,
 }
 
 /// The exit code of a process that found something that must not be.
@@ -36,6 +38,11 @@ impl Who {
         command.arg(self.part.map_or("judge".to_owned(), |part| part.to_string()));
         command.arg(std::process::id().to_string()).arg(&self.plant);
         command.env("RINGWAY_DIR", &self.plan.dir);
+        if self.is_unsliced {
+            command.env("RINGWAY_UNSLICED", "1");
+        } else {
+            command.env_remove("RINGWAY_UNSLICED");
+        }
         command
     }
 
@@ -49,7 +56,10 @@ impl Who {
         let part = arguments.next()?.parse().ok();
         let parent = arguments.next()?.parse().ok()?;
         let plant = arguments.next()?;
-        Some((Who { board, plan: Plan { scenario, seed, dir }, slot, part, incarnation, plant }, parent))
+        // That it has from its environment already.
+        let is_unsliced = false;
+        let plan = Plan { scenario, seed, dir };
+        Some((Who { board, plan, slot, part, incarnation, plant, is_unsliced }, parent))
     }
 }
 

@@ -114,31 +114,8 @@ fn parties() -> Vec<Scenario> {
             },
         )
         .with_a_short_cut(),
-        // Another sleeps already. If the victim came, they have met, though it died.
-        Scenario::new(
-            "barrier/wait-last",
-            || {
-                sleep_until_woken();
-                let place = create(2, 4);
-                (place, sleeper())
-            },
-            move |_| arrive(()),
-            |(place, sleeper), death| {
-                let looked = look_at_it();
-                let came = looked.generation == 1 || looked.arrived.len() == 2;
-                assert!(came || !death.after, "{looked:?}");
-                if !came {
-                    assert_eq!(wait(place), MET, "the survivor was the last");
-                } else if !death.after {
-                    // Whoever comes next opens the next generation, if the dead one has not; its own time is over.
-                    let late = place.wait_deadline(Deadline::NOW);
-                    assert!(matches!(late, Err(BarrierError::Timeout)), "{late:?}");
-                }
-                assert_eq!(sleeper.join(), [MET], "all had come");
-                must_be_as_good_as_new(place);
-                came.into()
-            },
-        ),
+        last("barrier/wait-last", 2),
+        last("barrier/wait-last-of-three", 3),
         // Between one that sleeps already and one that comes last. If it dies while they wait, that breaks it for the
         // others: he who sleeps finds out at the end of a slice.
         Scenario::with_partner(
@@ -175,6 +152,38 @@ fn parties() -> Vec<Scenario> {
         )
         .with_a_short_cut(),
     ]
+}
+
+/// All others sleep already. If the victim came, they have met, though it died.
+fn last(name: &'static str, parties: u32) -> Scenario {
+    Scenario::new(
+        name,
+        move || {
+            sleep_until_woken();
+            let place = create(parties, parties as u16 + 2);
+            (place, (1..parties).map(|_| sleeper()).collect::<Vec<_>>())
+        },
+        |_| {
+            let place = open();
+            operation(|| place.wait().unwrap());
+        },
+        move |(place, sleepers), death| {
+            let looked = look_at_it();
+            let came = looked.generation == 1 || looked.arrived.len() == parties as usize;
+            assert!(came || !death.after, "{looked:?}");
+            if !came {
+                assert_eq!(wait(place), MET, "the survivor was the last");
+            } else if !death.after {
+                // Whoever comes next opens the next generation, if the dead one has not; its own time is over.
+                let late = place.wait_deadline(Deadline::NOW);
+                assert!(matches!(late, Err(BarrierError::Timeout)), "{late:?}");
+            }
+            let outcomes: Vec<_> = sleepers.into_iter().flat_map(Process::join).collect();
+            assert!(outcomes.iter().all(|&outcome| outcome == MET), "all had come: {outcomes:?}");
+            must_be_as_good_as_new(place);
+            came.into()
+        },
+    )
 }
 
 /// The victim breaks it for one who waits. If it died before it told him, the survivor does, by breaking it again.

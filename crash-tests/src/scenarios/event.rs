@@ -87,18 +87,33 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 looked.settings
             },
         ),
-        wakes(
+        // Those who sleep cannot look before it is cleared.
+        Scenario::new(
             "event/set-and-clear-wakes",
-            |event| {
+            || {
+                sleep_until_woken();
+                let event = create(4);
+                let sleepers = sleepers();
+                sleepers.iter().for_each(Process::stop);
+                (event, sleepers)
+            },
+            |_| {
+                let event = open();
                 operation(|| {
                     event.set();
                     event.clear();
                 });
             },
-            |death| {
+            |(event, sleepers), death| {
                 let looked = look_at_it();
                 let effect = looked.settings + u64::from(looked.settings == 1 && !looked.set);
                 assert!(effect == 2 || !death.after, "{looked:?}");
+                sleepers.iter().for_each(Process::go_on);
+                if effect == 0 {
+                    event.set();
+                }
+                sleepers.into_iter().for_each(|sleeper| drop(sleeper.join()));
+                must_be_as_good_as_new(event);
                 effect
             },
         ),

@@ -147,6 +147,24 @@ fn heirs() -> Vec<Scenario> {
             },
             survives,
         ),
+        // Those of his own index, which it took over with it.
+        Scenario::new(
+            "permits/acquire-swept",
+            || {
+                let permits = create(1, 3);
+                die_with(1);
+                permits
+            },
+            |_| {
+                let permits = open();
+                operation(|| {
+                    let permit = permits.try_acquire().unwrap();
+                    assert!(permit.was_recovered());
+                    std::mem::forget(permit);
+                });
+            },
+            survives,
+        ),
         // In his place: they are back already when it has come.
         Scenario::new(
             "permits/sweep",

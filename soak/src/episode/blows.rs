@@ -37,8 +37,10 @@ impl Episode {
         }
         let at = victims[self.random.below(victims.len() as u64) as usize];
         let then = if self.random.one_in(3) { Then::GoOn } else { Then::Kill };
+        let then = if self.is_gentle { Then::GoOn } else { then };
         let trap = if widen::AVAILABLE { 12 } else { 0 };
-        match self.random.weighted(&[trap, 4, 4, 2, 1]) {
+        let kill = if self.is_gentle { 0 } else { 1 };
+        match self.random.weighted(&[trap, 4 * kill, 4, 2 * kill, kill]) {
             0 => {
                 // Few accesses for what ends a call or begins one, many for the middle of something long.
                 let bound = [4, 30, 300][self.random.below(3) as usize];
@@ -114,7 +116,8 @@ impl Episode {
                         self.meet_the_repairer(now);
                     } else if self.random.one_in(3) {
                         // From one kind of standstill into the other, and killed there or not.
-                        let then = if self.random.one_in(2) { Then::Kill } else { Then::GoOn };
+                        let kills = !self.is_gentle && self.random.one_in(2);
+                        let then = if kills { Then::Kill } else { Then::GoOn };
                         self.stop(at, then, now);
                     } else {
                         self.release(at);

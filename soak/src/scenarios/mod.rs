@@ -7,16 +7,21 @@ use ringway::{Connection, Error};
 use std::process::Command;
 
 mod bare;
+mod barrier;
 mod bell;
 mod blobs;
 mod bytes;
+mod locks;
+mod mutex;
 mod names;
+mod permits;
 mod pipe;
 mod pipes;
 mod queue;
 mod queues;
 mod spsc;
 mod tasks;
+mod token;
 
 /// Every scenario.
 pub(crate) const ALL: &[&dyn Scenario] = &[
@@ -30,6 +35,10 @@ pub(crate) const ALL: &[&dyn Scenario] = &[
     &queue::Queue,
     &blobs::Blobs,
     &tasks::Tasks,
+    &mutex::Mutexes,
+    &permits::Permits,
+    &token::Token,
+    &barrier::Barriers,
 ];
 
 /// One kind of company.
@@ -51,6 +60,12 @@ pub(crate) trait Scenario: Sync {
 
     /// Whether messages are tasks: they may come several times until they are done, and none may be lost.
     fn has_tasks(&self) -> bool {
+        false
+    }
+
+    /// Whether nobody is killed, only stopped and held. Then nobody has to find out himself what the dead left him, and in a
+    /// build with instruments sleeps last until somebody wakes the sleeper: a wake-up that is lost is a hang.
+    fn is_gentle(&self, _: &Plan) -> bool {
         false
     }
 

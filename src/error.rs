@@ -354,6 +354,10 @@ pub enum Kind {
     Condvar,
     /// A [`Barrier`](crate::Barrier).
     Barrier,
+    /// A [`Value`](crate::Value).
+    Value,
+    /// An [`Array`](crate::Array).
+    Array,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -374,6 +378,8 @@ impl Kind {
             Kind::Event => 11,
             Kind::Condvar => 12,
             Kind::Barrier => 13,
+            Kind::Value => 15,
+            Kind::Array => 16,
             Kind::Unknown(number) => number,
         }
     }
@@ -393,6 +399,8 @@ impl Kind {
             11 => Kind::Event,
             12 => Kind::Condvar,
             13 => Kind::Barrier,
+            15 => Kind::Value,
+            16 => Kind::Array,
             other => Kind::Unknown(other),
         }
     }
@@ -414,6 +422,8 @@ impl fmt::Display for Kind {
             Kind::Event => f.write_str("an event"),
             Kind::Condvar => f.write_str("a condition variable"),
             Kind::Barrier => f.write_str("a barrier"),
+            Kind::Value => f.write_str("a value"),
+            Kind::Array => f.write_str("an array"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -100,6 +100,15 @@ impl AtomicU64 {
     }
 }
 
+#[cfg(not(loom))]
+mod lone;
+#[cfg(not(loom))]
+mod pieces;
+#[cfg(not(loom))]
+pub(crate) use lone::{Bits, Lone, Word};
+#[cfg(not(loom))]
+pub(crate) use pieces::{copy_in, copy_out, copy_within};
+
 /// An ordering with a name; see the module's introduction.
 #[cfg(not(loom))]
 macro_rules! order {

@@ -8,7 +8,8 @@
 //! | `holding` | what the locks have in common: taking, waiting, giving back |
 //! | `waiting` | what those have in common that nobody owns |
 //! | `mutex`, `guard`, `value` | [`Mutex`], what it hands out, and what it protects |
-//! | `reentrant` | [`ReentrantMutex`] |
+//! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
+//! | `cells` | [`Value`], [`Array`] |
 //! | `condvar` | [`Condvar`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
@@ -18,6 +19,7 @@
 //! answer to who is dead, and types that cannot be misused.
 
 mod barrier;
+mod cells;
 mod condvar;
 mod error;
 mod event;
@@ -27,6 +29,7 @@ mod holding;
 mod mutex;
 mod owned;
 mod reentrant;
+mod reentry;
 mod semaphore;
 mod site;
 #[cfg(test)]
@@ -37,10 +40,14 @@ mod waiting;
 
 /// What lies in shared memory, for those who look from outside.
 pub(crate) mod layout {
+    pub(crate) use super::cells::Body;
     pub(crate) use super::holding::Words;
 }
 
 pub use barrier::{Barrier, Met};
+pub use cells::{
+    Array, ArrayGuard, ArrayInherited, Atomic, CellError, Integer, Value, ValueGuard, ValueInherited,
+};
 pub use condvar::Condvar;
 pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;

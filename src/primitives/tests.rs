@@ -1,5 +1,6 @@
 //! The objects within one process: what each call does, and what nobody may get by any.
 
+mod array;
 mod barrier;
 mod condvar;
 mod event;
@@ -7,6 +8,7 @@ mod looking;
 mod mutex;
 mod reentrant;
 mod semaphore;
+mod value;
 
 use crate::inspect::{self, Detail};
 use std::fs::File;

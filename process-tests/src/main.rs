@@ -9,6 +9,7 @@
 //! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
+//! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
 //! peer scribble PATH FROM LEN SEED       writes nonsense into a file through a mapping, until killed
 //! peer idle                              says so, and waits for the end of its input
 //!
@@ -27,6 +28,7 @@
 //! ```
 
 mod byte_queues;
+mod cells;
 mod forks;
 mod locks;
 mod pipe_forks;
@@ -64,6 +66,10 @@ fn main() -> Result<(), Failure> {
         [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
             locks::play(kind, path, script)
         }
+        [kind @ ("value" | "array" | "number" | "float"), path, script @ ..] => {
+            cells::play(kind, path, script)
+        }
+        ["cellfork"] => cells::fork_with_guard(),
         ["mutexfork"] => locks::fork_with_guards(),
         ["scribble", path, from, len, seed] => scribble(path, from.parse()?, len.parse()?, seed.parse()?),
         ["idle"] => {

@@ -44,8 +44,8 @@ use std::vec;
 /// each happens as a whole, at one moment. [`get`](Self::get), [`read_slice`](Self::read_slice) and
 /// [`snapshot`](Self::snapshot) have the elements as they were at one moment between two writes. Readers never wait
 /// for a writer, not even for one that was stopped or killed. Writers wait for each other, for the time of two
-/// copies; for one that was stopped just then, as long as it stays so. For that the elements lie there twice, and the
-/// array takes twice the memory.
+/// copies; for one that was stopped just then, ten seconds, unless [`Options`](Options::write_timeout) say otherwise. For
+/// that the elements lie there twice, and the array takes twice the memory.
 ///
 /// Numbers have *lone operations* as well ([`load`](Self::load), [`store`](Self::store), [`fetch_add`](Self::fetch_add) …), which
 /// change one element in one step, are an order of magnitude faster, and take part in none of this: a snapshot has each
@@ -113,7 +113,8 @@ impl<T: Pod> Array<T> {
     /// Element `index`.
     ///
     /// # Errors
-    /// [`CellError::OutOfRange`]; [`CellError::Corrupt`], and in a forked child [`CellError::Attach`].
+    /// [`CellError::OutOfRange`]; [`CellError::Corrupt`]; and where hundreds of others write at the same time and one of them
+    /// is stopped, what [`set`](Self::set) returns.
     #[inline]
     pub fn get(&self, index: usize) -> Result<T, CellError> {
         let mut element = T::zeroed();
@@ -124,7 +125,8 @@ impl<T: Pod> Array<T> {
     /// Replaces element `index`.
     ///
     /// # Errors
-    /// As [`get`](Self::get). Then nothing was written.
+    /// [`CellError::OutOfRange`]; [`CellError::Timeout`] if another writer was stopped in the middle;
+    /// [`CellError::Corrupt`], and in a forked child [`CellError::Attach`]. Then nothing was written.
     #[inline]
     pub fn set(&self, index: usize, value: T) -> Result<(), CellError> {
         self.write_slice(index, core::slice::from_ref(&value))
@@ -145,7 +147,7 @@ impl<T: Pod> Array<T> {
     /// Replaces the elements from `start` on, all at one moment.
     ///
     /// # Errors
-    /// As [`get`](Self::get). Then nothing was written.
+    /// As [`set`](Self::set). Then nothing was written.
     #[inline]
     pub fn write_slice(&self, start: usize, from: &[T]) -> Result<(), CellError> {
         let bytes = self.bytes(start, from.len())?;
@@ -177,7 +179,7 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     /// [`CellError::Overtaken`] if that happened a hundred thousand times in a row; [`CellError::NoMemory`]; else as
-    /// [`get`](Self::get).
+    /// [`set`](Self::set).
     pub fn update(
         &self,
         range: impl RangeBounds<usize>,
@@ -392,7 +394,7 @@ impl<T: Pod> Primitive for Array<T> {
         // SAFETY: the table has room for both, as was just checked.
         let log = unsafe { main.add(len.next_multiple_of(64)) };
         // SAFETY: the body of an array is that; both places are inside the table, apart, and at multiples of 64.
-        let twin = unsafe { Twin::new(site.clone(), settings.wait, main, log, len) };
+        let twin = unsafe { Twin::new(site.clone(), settings, main, log, len) };
         Ok(Array { holding: Holding::new(site, settings), twin, len: count, value: PhantomData })
     }
 

@@ -15,6 +15,9 @@ pub enum CellError {
         /// How many there are.
         len: usize,
     },
+    /// Another process has been in the middle of a write for as long as the
+    /// [options](crate::Options::<crate::Value<u64>>::write_timeout) say: it was stopped.
+    Timeout,
     /// Others changed it so often meanwhile that an `update` has given up.
     Overtaken,
     /// The guard is a copy in a forked child: the lock belongs to the parent.
@@ -36,6 +39,7 @@ impl fmt::Display for CellError {
             CellError::OutOfRange { index, len } => {
                 write!(f, "there is no element {index} in an array of {len}")
             }
+            CellError::Timeout => f.write_str("timed out waiting for another write to end"),
             CellError::Overtaken => f.write_str("others changed it again and again meanwhile"),
             CellError::NotHeld => f.write_str("the lock belongs to the process this one was forked from"),
             CellError::NoMemory { needed } => write!(f, "no memory for a copy of {needed} bytes"),

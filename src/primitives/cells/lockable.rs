@@ -102,6 +102,13 @@ macro_rules! lockable {
                 self.settings.timed = yes;
                 self
             }
+
+            /// How long a write waits for another one to end (10 s). None takes longer than two copies, unless its process was
+            /// stopped in the middle. Matters only for what is longer than eight bytes.
+            pub fn write_timeout(mut self, timeout: Duration) -> Self {
+                self.settings.write_timeout = timeout;
+                self
+            }
         }
     };
 }

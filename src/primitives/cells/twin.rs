@@ -6,10 +6,12 @@ use super::super::waiting::Attachment;
 use super::error::CellError;
 use crate::error::Corrupt;
 use crate::lock::{Gate, Held, Journal, LockFailed, Stretch, Unread, Unwritten, Version};
+use crate::options::Settings;
 use crate::sync::{copy_in, copy_out, copy_within};
 use crate::wait::{Barrier, Deadline, Wait};
 use core::mem::size_of;
 use core::ptr::NonNull;
+use core::time::Duration;
 use std::sync::Arc;
 
 /// The words in front of bytes that change as a whole, as they lie in their block.
@@ -42,6 +44,8 @@ pub(super) struct Twin {
     main: NonNull<u8>,
     log: NonNull<u8>,
     len: usize,
+    /// How long to wait for a writer who is alive.
+    patience: Duration,
 }
 
 // SAFETY: the addresses are of memory that `attachment` keeps mapped, and that is accessed by atomics only.
@@ -57,14 +61,15 @@ impl Twin {
     /// eight and apart from each other.
     pub(super) unsafe fn new(
         site: Site,
-        wait: Wait,
+        settings: &Settings,
         main: NonNull<u8>,
         log: NonNull<u8>,
         len: usize,
     ) -> Arc<Self> {
         // SAFETY: the caller's promise; all of it is atomic.
         let ledger = NonNull::from(&unsafe { site.body::<Body>() }.ledger);
-        Arc::new(Twin { attachment: Attachment::new(site, wait), ledger, main, log, len })
+        let attachment = Attachment::new(site, settings.wait);
+        Arc::new(Twin { attachment, ledger, main, log, len, patience: settings.write_timeout })
     }
 
     /// Another handle to the same bytes, which waits in another way.
@@ -114,7 +119,7 @@ impl Twin {
     /// Copies `len` bytes, from `at` on, to `to`: as they were at one moment, as far as [`write`](Self::write) changed them.
     ///
     /// # Errors
-    /// [`CellError::Corrupt`], [`CellError::Attach`]; then the copy is worth nothing.
+    /// [`CellError::Timeout`], [`CellError::Corrupt`], [`CellError::Attach`]; then the copy is worth nothing.
     ///
     /// # Safety
     /// So many bytes are there, and at `to` they are the caller's to write.
@@ -153,7 +158,7 @@ impl Twin {
     /// Replaces bytes, from `at` on, as a whole; if `expected` is given, only if nothing was written since that version.
     ///
     /// # Errors
-    /// [`CellError::Overtaken`], [`CellError::Corrupt`], [`CellError::Attach`]: nothing was written.
+    /// [`CellError::Overtaken`]; else as [`read`](Self::read). Nothing was written.
     pub(super) fn write(&self, at: usize, from: &[u8], expected: Option<Version>) -> Result<(), CellError> {
         assert!(at.checked_add(from.len()).is_some_and(|end| end <= self.len), "the caller has checked it");
         if from.is_empty() {
@@ -219,13 +224,15 @@ impl Twin {
         let member = site.member().map_err(CellError::Attach)?;
         let gate = &self.ledger().gate;
         let dead = |index| site.is_dead(index);
-        let never = Deadline::NEVER;
-        match learnt.use_for(|waiter| gate.lock(member.index(), waiter, *barrier, never, dead, meanwhile)) {
+        let deadline = Deadline::after(self.patience);
+        let wait = |waiter: &mut _| gate.lock(member.index(), waiter, *barrier, deadline, dead, meanwhile);
+        match learnt.use_for(wait) {
             Ok(held) => Ok(Ok(held)),
             Err(LockFailed::Interrupted(what)) => Ok(Err(what)),
             Err(LockFailed::Corrupt(found)) => Err(self.corrupt("the writers' lock", found, 0)),
-            // Nobody honest gives it up, and there is no deadline.
-            Err(LockFailed::NotRecoverable | LockFailed::TimedOut) => {
+            Err(LockFailed::TimedOut) => Err(CellError::Timeout),
+            // Nobody honest gives it up.
+            Err(LockFailed::NotRecoverable) => {
                 Err(self.corrupt("the writers' lock", gate.word().read().to_bits(), 0))
             }
         }

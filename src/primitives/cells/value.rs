@@ -45,7 +45,8 @@ use std::sync::Arc;
 /// [`read`](Self::read) has what one [`write`](Self::write) wrote, never parts of two. A value of up to eight bytes is one word,
 /// read and written by one instruction. A larger one lies there twice: whoever writes it puts the new one beside the old
 /// first. Readers never wait for a writer, not even for one that was stopped or killed. Writers wait for each other, for the
-/// time of two copies; for one that was stopped just then, as long as it stays so.
+/// time of two copies; for one that was stopped just then, ten seconds, unless [`Options`](Options::write_timeout) say
+/// otherwise.
 ///
 /// # The lock
 /// There is a lock for whoever wants others to keep out for more than one operation: [`lock`](Self::lock). It keeps out
@@ -89,7 +90,8 @@ impl<T: Pod> Value<T> {
     /// The value, as one writer wrote it.
     ///
     /// # Errors
-    /// Only [`CellError::Corrupt`], and in a forked child [`CellError::Attach`]; never for a type of up to eight bytes.
+    /// Never for a type of up to eight bytes. For others [`CellError::Corrupt`]; and where hundreds of others write at the same
+    /// time and one of them is stopped, what [`write`](Self::write) returns.
     #[inline]
     pub fn read(&self) -> Result<T, CellError> {
         match &self.twin {
@@ -110,7 +112,8 @@ impl<T: Pod> Value<T> {
     /// Replaces the value.
     ///
     /// # Errors
-    /// As [`read`](Self::read). Then nothing was written.
+    /// Never for a type of up to eight bytes. For others [`CellError::Timeout`] if another writer was stopped in the middle;
+    /// [`CellError::Corrupt`], and in a forked child [`CellError::Attach`]. Then nothing was written.
     #[inline]
     pub fn write(&self, value: T) -> Result<(), CellError> {
         match &self.twin {
@@ -350,7 +353,7 @@ impl<T: Pod> Primitive for Value<T> {
             let log = block.value(places::<T>().1, size_of::<T>());
             // SAFETY: the body of a value that is not small begins so, and has these two places, which are apart and at
             // multiples of eight, as it lies at one of 64.
-            unsafe { Twin::new(site.clone(), settings.wait, place, log, size_of::<T>()) }
+            unsafe { Twin::new(site.clone(), settings, place, log, size_of::<T>()) }
         });
         Ok(Value { holding: Holding::new(site, settings), place, twin, value: PhantomData })
     }

@@ -363,6 +363,10 @@ pub enum Kind {
     Condvar,
     /// A [`Barrier`](crate::Barrier).
     Barrier,
+    /// A [`Value`](crate::Value).
+    Value,
+    /// An [`Array`](crate::Array).
+    Array,
     /// An [`Arena`](crate::Arena).
     Arena,
     /// Something this version does not know, by its number.
@@ -385,6 +389,8 @@ impl Kind {
             Kind::Event => 11,
             Kind::Condvar => 12,
             Kind::Barrier => 13,
+            Kind::Value => 14,
+            Kind::Array => 15,
             Kind::Arena => 16,
             Kind::Unknown(number) => number,
         }
@@ -405,6 +411,8 @@ impl Kind {
             11 => Kind::Event,
             12 => Kind::Condvar,
             13 => Kind::Barrier,
+            14 => Kind::Value,
+            15 => Kind::Array,
             16 => Kind::Arena,
             other => Kind::Unknown(other),
         }
@@ -427,6 +435,8 @@ impl fmt::Display for Kind {
             Kind::Event => f.write_str("an event"),
             Kind::Condvar => f.write_str("a condition variable"),
             Kind::Barrier => f.write_str("a barrier"),
+            Kind::Value => f.write_str("a value"),
+            Kind::Array => f.write_str("an array"),
             Kind::Arena => f.write_str("an arena"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }

@@ -42,7 +42,7 @@ mod queue;
 
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
-pub use primitives::{Barrier, Condvar, Event, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
+pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
 pub use queue::{Chunks, InHand, Queue};
 
 /// A name in the directory for named objects.
@@ -132,6 +132,8 @@ pub enum Detail {
     Condvar(Condvar),
     /// Of a barrier.
     Barrier(Box<Barrier>),
+    /// Of a value or an array.
+    Cell(Box<Cell>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -329,6 +331,10 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         Kind::Condvar => Detail::Condvar(primitives::look_at_condvar(fd, Block::whole(geometry))?),
         Kind::Barrier => {
             Detail::Barrier(Box::new(primitives::look_at_barrier(fd, Block::whole(geometry), table)?))
+        }
+        Kind::Value | Kind::Array => {
+            let is_large = geometry.kind == Kind::Array || geometry.element.0 > 8;
+            Detail::Cell(Box::new(primitives::look_at_cell(fd, Block::whole(geometry), table, is_large)?))
         }
         Kind::Arena | Kind::Unknown(_) => Detail::None,
     })

@@ -18,6 +18,8 @@
 //! | the same, and work that must be done even if the worker dies | [`JoinableQueue`] |
 //! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
 //! | a value that several processes change, one at a time | [`Mutex`], or [`ReentrantMutex`]; with [`Condvar`] to wait until it is as one wants it |
+//! | a number that several processes count with, or a value that they read and replace as a whole | [`Value`] |
+//! | many of them | [`Array`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | parties that go on together | [`Barrier`] |
@@ -78,8 +80,9 @@ pub use channel::{
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use primitives::{
-    AcquireError, Barrier, BarrierError, Condvar, Event, Inherited, LockError, Met, Mutex, MutexGuard,
-    OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore,
+    AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
+    Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
+    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value, ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

@@ -9,6 +9,7 @@ use crate::segment::{Segment, Sweep, admin};
 use crate::wait::Wait;
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) permits: Option<u32>,
     /// Only for locks: whether holders write down when they took it.
     pub(crate) timed: bool,
+    /// Only for values and arrays: how long a write waits for another one to end.
+    pub(crate) write_timeout: Duration,
 }
 
 /// What can be made of a segment.
@@ -111,6 +114,7 @@ impl<E> Options<E> {
             initial: None,
             permits: None,
             timed: false,
+            write_timeout: Duration::from_secs(10),
         };
         Options { settings, endpoint: PhantomData }
     }

@@ -112,6 +112,17 @@ impl AtomicU64 {
     }
 }
 
+#[cfg(not(loom))]
+#[path = "sync/lone.rs"] // said, because the models find this file by a path
+mod lone;
+#[cfg(not(loom))]
+#[path = "sync/pieces.rs"]
+mod pieces;
+#[cfg(not(loom))]
+pub(crate) use lone::{Bits, Lone, Word};
+#[cfg(not(loom))]
+pub(crate) use pieces::{copy_in, copy_out, copy_within};
+
 /// An ordering with a name; see the module's introduction.
 #[cfg(not(loom))]
 macro_rules! order {

@@ -10,6 +10,7 @@
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
+//! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -29,6 +30,7 @@
 //! ```
 
 mod byte_queues;
+mod cells;
 mod forks;
 mod lock_scenes;
 mod locks;
@@ -75,6 +77,10 @@ fn main() -> Result<(), Failure> {
         ["scribble", path, from, len, seed, pause] => {
             scribble(path, from.parse()?, len.parse()?, seed.parse()?, pause.parse()?)
         }
+        [kind @ ("value" | "array" | "number" | "float"), path, script @ ..] => {
+            cells::play(kind, path, script)
+        }
+        ["cellfork"] => cells::fork_with_guard(),
         ["idle"] => {
             say("idle");
             std::io::stdin().read_line(&mut String::new())?;

@@ -209,7 +209,7 @@ fn sweep_as(segment: &Segment, dead: u16, me: u16) {
         let tenure = place.tenure();
         if tenure.is_used_by(dead)
             && let Ok(described) = place.describe()
-            && let Some(sweep) = sweep_of(described.kind)
+            && let Some(sweep) = sweep_of(described.kind, described.body_len, described.element.0)
         {
             sweep(place.block(&described), dead);
         }

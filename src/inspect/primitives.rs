@@ -3,7 +3,7 @@
 use super::{Lock, Participant, Shared, Table, Traffic, read_exactly};
 use crate::error::Error;
 use crate::lock::{self, Arrival, Condition, Count, Desk, Flag, Phase, Rendezvous, State};
-use crate::primitives::layout::Words;
+use crate::primitives::layout::{Body, Words};
 use crate::segment::layout::Geometry;
 use crate::sync::Ordering;
 use core::mem::{MaybeUninit, size_of};
@@ -122,6 +122,31 @@ pub struct Barrier {
     pub waiting: Traffic,
 }
 
+/// The inside of a [`Value`](crate::Value) or an [`Array`](crate::Array).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Cell {
+    /// The lock for whoever asks for it.
+    pub lock: Mutex,
+    /// Who writes and how often; `None` for a value of up to eight bytes, which needs no such books.
+    pub journal: Option<Journal>,
+}
+
+/// What is written to a value or an array as a whole.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Journal {
+    /// How many writes there were since it was made.
+    pub writes: u64,
+    /// Whether the last one exists, but was not yet copied to its place. Readers take it from where it is; if its writer is
+    /// dead, the next one copies it.
+    pub open: bool,
+    /// Who writes now.
+    pub writer: Lock,
+    /// Those who waited for each other to write.
+    pub waiting: Traffic,
+}
+
 /// Where an object lies in its file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block {
@@ -194,6 +219,8 @@ impl Block {
 
 // SAFETY: a lock word, an eventcount and figures, all of atomic integers.
 unsafe impl Shared for Words {}
+// SAFETY: the same, and once more the same with three numbers, all of atomic integers.
+unsafe impl Shared for Body {}
 // SAFETY: a count, a flag and an eventcount, all of atomic integers.
 unsafe impl Shared for Count {}
 // SAFETY: a figure and an eventcount, all of atomic integers.
@@ -207,9 +234,13 @@ unsafe impl Shared for Rendezvous {}
 
 pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) -> Result<Mutex, Error> {
     let words: Words = block.read(fd)?;
+    Ok(lock_of(&words, table, block.read_value(fd, size_of::<Words>())?))
+}
+
+fn lock_of(words: &Words, table: &Table<'_>, value: Box<[u8]>) -> Mutex {
     let word = words.gate.word().read();
     let is_held = word.state() == Some(State::Held);
-    Ok(Mutex {
+    Mutex {
         state: state(word, table),
         inconsistent: word.inconsistent(),
         thread: words.owner.thread(word).filter(|_| is_held),
@@ -218,8 +249,28 @@ pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) 
         deaths: words.deaths.load(Ordering::Relaxed),
         awaited: words.gate.waiting().is_awaited(),
         waiting: Traffic::at(words.gate.waiting()),
-        value: block.read_value(fd, size_of::<Words>())?,
-    })
+        value,
+    }
+}
+
+pub(super) fn look_at_cell(
+    fd: BorrowedFd<'_>,
+    block: Block,
+    table: &Table<'_>,
+    is_large: bool,
+) -> Result<Cell, Error> {
+    if !is_large {
+        return Ok(Cell { lock: look_at_lock(fd, block, table)?, journal: None });
+    }
+    let body: Body = block.read(fd)?;
+    let (gate, journal) = (&body.ledger.gate, &body.ledger.journal);
+    let journal = Journal {
+        writes: journal.writes(),
+        open: journal.is_open(),
+        writer: state(gate.word().read(), table),
+        waiting: Traffic::at(gate.waiting()),
+    };
+    Ok(Cell { lock: lock_of(&body.words, table, Box::default()), journal: Some(journal) })
 }
 
 pub(super) fn look_at_semaphore(fd: BorrowedFd<'_>, block: Block) -> Result<Semaphore, Error> {

@@ -8,6 +8,7 @@
 //! | `condition` | being told of something while one lets go of a lock |
 //! | `flag` | something that has happened, or not |
 //! | `count` | permits that anybody may give |
+//! | `journal` | bytes that change as a whole |
 //! | `permits` | permits that come back if their holder dies |
 //! | `rendezvous` | parties that wait for each other |
 
@@ -15,6 +16,7 @@ mod condition;
 mod count;
 mod flag;
 mod gate;
+mod journal;
 mod owner;
 mod permits;
 mod rendezvous;
@@ -27,6 +29,8 @@ pub(crate) use flag::Begun;
 pub(crate) use flag::Flag;
 #[allow(unused_imports, reason = "for the channels above")]
 pub(crate) use gate::{Gate, LockFailed};
+#[allow(unused_imports, reason = "for the models")]
+pub(crate) use journal::{Journal, Stretch, Unread, Unwritten, Version};
 pub(crate) use owner::Owner;
 pub(crate) use permits::{Desk, Permit, PermitError};
 pub(crate) use rendezvous::{Arrival, MeetError, Phase, Rendezvous};

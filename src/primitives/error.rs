@@ -125,6 +125,8 @@ macro_rules! passes_on {
 
 passes_on!([T: bytemuck::Pod], crate::Inherited<'_, T>);
 passes_on!([T: bytemuck::Pod], crate::ReentrantInherited<'_, T>);
+passes_on!([T: bytemuck::Pod], crate::ValueInherited<'_, T>);
+passes_on!([T: bytemuck::Pod], crate::ArrayInherited<'_, T>);
 
 /// Why a semaphore gave no permit.
 #[derive(Debug)]

@@ -8,7 +8,8 @@
 //! | `holding` | what the locks have in common: taking, waiting, giving back |
 //! | `waiting` | what those have in common that nobody owns |
 //! | `mutex`, `guard`, `value` | [`Mutex`], what it hands out, and what it protects |
-//! | `reentrant` | [`ReentrantMutex`] |
+//! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
+//! | `cells` | [`Value`], [`Array`] |
 //! | `condvar` | [`Condvar`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
@@ -19,6 +20,7 @@
 //! answer to who is dead, and types that cannot be misused.
 
 mod barrier;
+mod cells;
 mod condvar;
 mod error;
 mod event;
@@ -29,6 +31,7 @@ mod mutex;
 mod owned;
 mod readiness;
 mod reentrant;
+mod reentry;
 mod semaphore;
 mod site;
 #[cfg(test)]
@@ -37,29 +40,38 @@ mod thread;
 mod value;
 mod waiting;
 
+use crate::error::Kind;
+use crate::lock::{Desk, Rendezvous};
+use layout::{Body, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
-/// What cleans an object of a kind up after a dead participant, whatever its value is.
-pub(crate) fn sweep_of(kind: crate::error::Kind) -> Option<fn(Block, u16)> {
-    use crate::error::Kind;
-    match kind {
-        Kind::Mutex => Some(Mutex::<()>::sweep),
-        Kind::ReentrantMutex => Some(ReentrantMutex::<()>::sweep),
-        Kind::Semaphore => Some(Semaphore::sweep),
-        Kind::OwnedSemaphore => Some(OwnedSemaphore::sweep),
-        Kind::Event => Some(Event::sweep),
-        Kind::Condvar => Some(Condvar::sweep),
-        Kind::Barrier => Some(Barrier::sweep),
-        _ => None,
-    }
+/// What cleans an object up after a dead participant: of this kind, in a body of `body_len` bytes, with a value of
+/// `value_len`. `None` if it has not even room for its own words.
+pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(Block, u16)> {
+    let (words_len, sweep): (usize, fn(Block, u16)) = match kind {
+        Kind::Mutex => (size_of::<Words>(), Mutex::<()>::sweep),
+        Kind::ReentrantMutex => (size_of::<Words>(), ReentrantMutex::<()>::sweep),
+        Kind::OwnedSemaphore => (size_of::<Desk>(), OwnedSemaphore::sweep),
+        Kind::Barrier => (size_of::<Rendezvous>(), Barrier::sweep),
+        Kind::Value if value_len <= 8 => (size_of::<Words>(), Value::<u64>::sweep),
+        Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),
+        Kind::Array => (size_of::<Body>(), Array::<u8>::sweep),
+        // The dead leave nothing in the others.
+        _ => return None,
+    };
+    (body_len >= words_len as u64).then_some(sweep)
 }
 
 /// What lies in shared memory, for those who look from outside.
 pub(crate) mod layout {
+    pub(crate) use super::cells::Body;
     pub(crate) use super::holding::Words;
 }
 
 pub use barrier::{Barrier, Met};
+pub use cells::{
+    Array, ArrayGuard, ArrayInherited, Atomic, CellError, Integer, Value, ValueGuard, ValueInherited,
+};
 pub use condvar::Condvar;
 pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;

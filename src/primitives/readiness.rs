@@ -297,7 +297,7 @@ impl OwnedPermit {
     fn patrol(&self) {
         let Watching { site, barrier } = &self.0;
         // 0, which is nobody, in a forked child that has made no other call yet.
-        let me = site.segment().member_if_known().map_or(0, |member| member.index());
+        let me = site.member_if_known().map_or(0, |member| member.index());
         self.desk().return_from_dead(self.words(), me, *barrier, |index| site.is_dead(index));
     }
 }

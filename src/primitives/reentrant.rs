@@ -3,20 +3,17 @@
 use super::error::LockError;
 use super::handle::handle;
 use super::holding::{self, Holding};
+use super::reentry::Reentry;
 use super::site::{Block, Needs, Primitive, Site, only_one};
-use super::{thread, value};
-use crate::error::{Corrupt, Error, Kind};
-use crate::lock::Held;
+use super::value;
+use crate::error::{Error, Kind};
 use crate::options::{Options, Settings};
-use crate::segment::Member;
-use crate::sync::Ordering;
 use crate::wait::{Deadline, Wait};
 use bytemuck::Pod;
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 use std::sync::Arc;
-use std::thread::panicking;
 
 /// A [`Mutex`](crate::Mutex) that the thread which has it may lock again, as often as it likes; it is given back with
 /// the last of its guards.
@@ -93,46 +90,11 @@ impl<T: Pod> ReentrantMutex<T> {
 
     #[inline]
     fn lock_when(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
-        let taken = match self.holding.try_lock_simply() {
-            Some(taken) => Ok(taken),
-            None => self.holding.lock(deadline),
-        };
-        match taken {
-            Ok(taken) => Ok(self.guard(taken.member(), 1)),
-            Err(LockError::OwnerDied(taken)) => {
-                Err(LockError::OwnerDied(ReentrantInherited { guard: self.guard(taken.member(), 1) }))
+        match Reentry::lock(&self.holding, deadline) {
+            Ok(entry) => Ok(ReentrantMutexGuard::new(entry)),
+            Err(error) => {
+                Err(error.map(|entry| ReentrantInherited { guard: ReentrantMutexGuard::new(entry) }))
             }
-            Err(LockError::WouldDeadlock) => self.lock_again(),
-            Err(other) => Err(other.map(|_| unreachable!("only of an owner that died"))),
-        }
-    }
-
-    /// This thread has it already.
-    #[cold]
-    fn lock_again(&self) -> Locked<'_, T> {
-        let member = self.site().member().map_err(LockError::Attach)?;
-        let depth = self.holding.words().depth.load(Ordering::Relaxed);
-        let Some(deeper) = depth.checked_add(1) else {
-            let (found, limit) = (depth.into(), (u32::MAX - 1).into());
-            return Err(LockError::Corrupt(Corrupt { field: "the lock's depth", found, limit, place: None }));
-        };
-        let guard = self.guard(member, deeper);
-        if self.holding.words().gate.word().read().inconsistent() {
-            return Err(LockError::OwnerDied(ReentrantInherited { guard }));
-        }
-        Ok(guard)
-    }
-
-    #[inline]
-    fn guard(&self, member: Member, depth: u32) -> ReentrantMutexGuard<'_, T> {
-        // Relaxed: only the holder's thread reads and writes it.
-        self.holding.words().depth.store(depth, Ordering::Relaxed);
-        self.holding.enter_again(depth == 1);
-        ReentrantMutexGuard {
-            holding: &self.holding,
-            member,
-            in_panic: panicking().into(),
-            thread: PhantomData,
         }
     }
 
@@ -163,24 +125,25 @@ impl<T: Pod> fmt::Debug for ReentrantMutex<T> {
 /// Leaked, it keeps the mutex until the thread ends or the handle is dropped. In a child forked meanwhile it does nothing.
 #[must_use = "the mutex is given back at once if the guard is not kept"]
 pub struct ReentrantMutexGuard<'a, T: Pod> {
-    holding: &'a Holding,
-    member: Member,
-    /// A whole word, as in `MutexGuard`.
-    in_panic: usize,
-    /// The mutex is held by a thread.
-    thread: PhantomData<(*const (), &'a T)>,
+    entry: Reentry<'a>,
+    value: PhantomData<&'a T>,
 }
 
-impl<T: Pod> ReentrantMutexGuard<'_, T> {
+impl<'a, T: Pod> ReentrantMutexGuard<'a, T> {
+    #[inline]
+    fn new(entry: Reentry<'a>) -> Self {
+        ReentrantMutexGuard { entry, value: PhantomData }
+    }
+
     /// A copy of the value.
     pub fn get(&self) -> T {
-        value::read(self.holding)
+        value::read(self.entry.holding())
     }
 
     /// Replaces the value.
     pub fn set(&self, value: T) {
-        if self.holding.site().segment().is_still(self.member) {
-            value::write_back(self.holding, &value);
+        if self.entry.is_ours() {
+            value::write_back(self.entry.holding(), &value);
         }
     }
 
@@ -193,36 +156,7 @@ impl<T: Pod> ReentrantMutexGuard<'_, T> {
 
     /// How often this thread has the mutex.
     pub fn depth(&self) -> u32 {
-        self.holding.words().depth.load(Ordering::Relaxed)
-    }
-}
-
-impl<T: Pod> Drop for ReentrantMutexGuard<'_, T> {
-    fn drop(&mut self) {
-        if !self.holding.site().segment().is_still(self.member) {
-            return;
-        }
-        self.holding.leave_again();
-        let words = self.holding.words();
-        let seen = words.gate.word().read();
-        // Another handle's end, or a peer that scribbles, may have taken it from us.
-        if !self.holding.is_mine(seen, self.member, thread::number()) {
-            return;
-        }
-        let depth = words.depth.load(Ordering::Relaxed);
-        if depth > 1 {
-            words.depth.store(depth - 1, Ordering::Relaxed);
-            return;
-        }
-        let held = Held::again(seen);
-        let barrier = self.holding.barrier();
-        if seen.inconsistent() {
-            words.gate.abandon(held, barrier);
-        } else if panicking() && self.in_panic == 0 {
-            words.gate.leave_behind(held, barrier);
-        } else {
-            words.gate.unlock(held, barrier);
-        }
+        self.entry.depth()
     }
 }
 
@@ -252,12 +186,7 @@ impl<'a, T: Pod> ReentrantInherited<'a, T> {
     pub fn recover(self, repair: impl FnOnce(T) -> T) -> ReentrantMutexGuard<'a, T> {
         let guard = self.guard;
         guard.update(repair);
-        let (holding, thread) = (guard.holding, thread::number());
-        let seen = holding.words().gate.word().read();
-        if seen.inconsistent() && holding.is_mine(seen, guard.member, thread) {
-            let held = holding.words().gate.recovered(Held::again(seen));
-            holding.words().owner.sign(held.word(), thread);
-        }
+        guard.entry.recovered();
         guard
     }
 }

@@ -170,6 +170,23 @@ impl Block {
     }
 }
 
+impl Block {
+    /// The first `len` bytes of the table, for a kind that makes something else of it. They lie at a multiple of 64.
+    ///
+    /// # Errors
+    /// If the segment is too small for that: it lies.
+    pub(super) fn table_bytes(self, len: u64) -> Result<NonNull<u8>, Error> {
+        if len > self.table_len as u64 {
+            return Err(Error::BadGeometry {
+                field: "capacity",
+                found: self.capacity,
+                expected: self.table_len as u64,
+            });
+        }
+        Ok(self.table)
+    }
+}
+
 impl Site {
     /// In a segment that holds nothing else.
     pub(super) fn whole(segment: Arc<Segment>) -> Self {

@@ -1,5 +1,6 @@
 //! The objects within one process: what each call does, and what nobody may get by any.
 
+mod array;
 mod barrier;
 mod condvar;
 mod event;
@@ -8,6 +9,7 @@ mod mutex;
 mod readiness;
 mod reentrant;
 mod semaphore;
+mod value;
 
 use crate::inspect::{self, Detail};
 use std::fs::File;

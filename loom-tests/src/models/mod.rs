@@ -41,6 +41,7 @@ suites! {
     flag,
     futex,
     gate,
+    journal,
     lock_word,
     mpmc,
     permits,

@@ -1,4 +1,4 @@
-//! Rings, pipes and queues in shared memory, between the processes of one Linux machine: faster than anything else on it,
+//! Rings, pipes, queues and locks in shared memory, between the processes of one Linux machine: faster than anything else on it,
 //! without copies, and safe against processes that die at any instruction.
 //!
 //! ```
@@ -23,6 +23,7 @@
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | parties that go on together | [`Barrier`] |
+//! | thousands of locks, events, values | an [`Arena`] for them |
 //!
 //! Each can be made with a name ([`create`](spsc::Producer::create), [`open`](spsc::Producer::open)), without one to be
 //! handed over as a descriptor ([`anonymous`](spsc::Producer::anonymous), [`from_fd`](spsc::Producer::from_fd)), or for
@@ -45,8 +46,8 @@
 //! It runs on Linux, on one machine. Exactly-once processing is the application's to make.
 //!
 //! # Forks
-//! A forked child may go on using a [`Connection`], a [`Queue`] or a [`JoinableQueue`]: it becomes somebody of its own. A
-//! ring's role stays with the parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork
+//! A forked child may go on using a [`Connection`], a [`Queue`], a [`JoinableQueue`], and all locks and cells: it becomes
+//! somebody of its own. A ring's role stays with the parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork
 //! do nothing in the child.
 
 #[cfg(not(target_os = "linux"))]

@@ -48,6 +48,10 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "pipe.abort", scenarios: &["pipe/send-in-pieces-then-loan"] },
     Planted { site: "pipe.abort_ends", scenarios: &["pipe/send-in-pieces"] },
     Planted { site: "pipe.dead_hold", scenarios: &["named/send-last"] },
+    // A value that changes as a whole.
+    Planted { site: "journal.log_first", scenarios: &["cells/write"] },
+    Planted { site: "journal.settle", scenarios: &["cells/write-slice"] },
+    Planted { site: "journal.settle", scenarios: &["cells/finish"] },
     // Readiness.
     Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
 ];

@@ -3,6 +3,7 @@
 mod bell;
 mod byte_queue;
 mod bytes;
+mod cells;
 mod eventcount;
 mod faulty;
 mod line;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         tasks::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
+        cells::scenarios(),
     ];
     subjects.into_iter().flatten().collect()
 }

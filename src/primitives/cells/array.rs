@@ -120,8 +120,10 @@ impl<T: Pod> Array<T> {
     pub fn get(&self, index: usize) -> Result<T, CellError> {
         let bytes = self.bytes(index, 1)?;
         if is_word::<T>() && !self.twin.is_open() {
-            // SAFETY: an element that is a word, inside, as was just checked.
-            return Ok(unsafe { small::read(self.twin.main().add(bytes.start)) });
+            // SAFETY: inside the elements, as was just checked.
+            let place = unsafe { self.twin.main().add(bytes.start) };
+            // SAFETY: an element that is a word, at a multiple of its size, mapped as long as we live.
+            return Ok(unsafe { small::read(place) });
         }
         let mut element = T::zeroed();
         self.read_slice(index, core::slice::from_mut(&mut element))?;

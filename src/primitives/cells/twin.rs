@@ -149,7 +149,7 @@ impl Twin {
             Err(Unread::Overtaken) => {}
             done => return done.map_err(|why| self.unread(why)),
         }
-        let meanwhile = || match journal.try_read(self.limit(), &copy) {
+        let meanwhile = || match journal.try_read(self.limit(), copy) {
             Err(Unread::Overtaken) => None,
             done => Some(done),
         };

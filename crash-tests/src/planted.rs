@@ -75,6 +75,10 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "rendezvous.wakes_all", scenarios: &["barrier/wait-last-of-three"] },
     Planted { site: "rendezvous.break_wakes", scenarios: &["barrier/reset"] },
     Planted { site: "rendezvous.log", scenarios: &["barrier/reset"] },
+    // A value that changes as a whole.
+    Planted { site: "journal.log_first", scenarios: &["cells/write"] },
+    Planted { site: "journal.settle", scenarios: &["cells/write-slice"] },
+    Planted { site: "journal.settle", scenarios: &["cells/finish"] },
     // Readiness.
     Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
 ];

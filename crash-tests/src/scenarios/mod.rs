@@ -4,6 +4,7 @@ mod barrier;
 mod bell;
 mod byte_queue;
 mod bytes;
+mod cells;
 mod condvar;
 mod event;
 mod eventcount;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Scenario> {
         barrier::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
+        cells::scenarios(),
     ];
     subjects.into_iter().flatten().collect()
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(crate) const MODELS: &[Model] = &[
     Model {
         name: "read_against_two_writes",
-        preemptions: 3,
+        preemptions: 2,
         body: read_against_two_writes,
         kills: &[
             "journal.look",

@@ -7,6 +7,7 @@ use super::super::site::{Block, Needs, Primitive, Site};
 use super::PATIENCE;
 use super::error::CellError;
 use super::lockable::lockable;
+use super::small::{self, is_word};
 use super::twin::{Body, Twin};
 use crate::LockError;
 use crate::error::{Error, Kind};
@@ -117,6 +118,13 @@ impl<T: Pod> Array<T> {
     /// is stopped, what [`set`](Self::set) returns.
     #[inline]
     pub fn get(&self, index: usize) -> Result<T, CellError> {
+        let bytes = self.bytes(index, 1)?;
+        if is_word::<T>() && !self.twin.is_open() {
+            // SAFETY: inside the elements, as was just checked.
+            let place = unsafe { self.twin.main().add(bytes.start) };
+            // SAFETY: an element that is a word, at a multiple of its size, mapped as long as we live.
+            return Ok(unsafe { small::read(place) });
+        }
         let mut element = T::zeroed();
         self.read_slice(index, core::slice::from_mut(&mut element))?;
         Ok(element)

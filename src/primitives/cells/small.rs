@@ -12,6 +12,11 @@ pub(super) const fn is_small<T>() -> bool {
     size_of::<T>() <= 8
 }
 
+/// Whether each of many values of the type, one behind the other, is a word at a multiple of its size.
+pub(super) const fn is_word<T>() -> bool {
+    is_small::<T>() && size_of::<T>().is_power_of_two()
+}
+
 /// Does `$with` with the type of the word that a `$type` lies in.
 macro_rules! by_word {
     ($type:ty, |$word:ident| $with:expr, $nothing:expr) => {
@@ -52,16 +57,16 @@ fn to_word<W: Pod, T: Pod>(value: T) -> W {
 /// The word at a place.
 ///
 /// # Safety
-/// Eight bytes are mapped there for `'a`, at a multiple of eight, and accessed by atomic operations only.
+/// The word is mapped there for `'a`, at a multiple of its size, and accessed by atomic operations only.
 unsafe fn word_at<'a, W: Word>(place: NonNull<u8>) -> &'a Lone<W> {
-    // SAFETY: the caller's promise; no word is longer.
+    // SAFETY: the caller's promise.
     unsafe { Lone::at(place.cast()) }
 }
 
 /// Reads a value.
 ///
 /// # Safety
-/// As for [`word_at`], and the type [is small](is_small).
+/// The type [is small](is_small). As for [`word_at`], for the smallest word of one, two, four or eight bytes that holds it.
 #[inline]
 pub(super) unsafe fn read<T: Pod>(place: NonNull<u8>) -> T {
     // SAFETY: the caller's promise.

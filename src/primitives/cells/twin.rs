@@ -128,18 +128,28 @@ impl Twin {
         debug_assert!(at + len <= self.len);
         // SAFETY: the caller's promise, and the stretch was checked against our length.
         let copy = |stretch: Option<Stretch>| unsafe { self.copy(at, len, to, stretch) };
-        match self.ledger().journal.read(self.limit(), copy) {
+        match self.ledger().journal.try_read(self.limit(), copy) {
             Ok(version) => Ok(version),
-            Err(Unread::Nonsense(stretch)) => Err(self.nonsense(stretch)),
-            Err(Unread::Overtaken) => self.read_slowly(copy),
+            // SAFETY: the caller's promise.
+            Err(_) => unsafe { self.read_slowly(at, len, to) },
         }
     }
 
-    /// Each try was overtaken: waits for the writers' lock, or until a try succeeds meanwhile.
+    /// Tries again; if each try is overtaken, waits for the writers' lock, or until a try succeeds meanwhile.
+    ///
+    /// # Safety
+    /// As for [`read`](Self::read).
     #[cold]
-    fn read_slowly(&self, copy: impl Fn(Option<Stretch>)) -> Result<Version, CellError> {
+    #[inline(never)]
+    unsafe fn read_slowly(&self, at: usize, len: usize, to: *mut u8) -> Result<Version, CellError> {
+        // SAFETY: the caller's promise, and the stretch was checked against our length.
+        let copy = |stretch: Option<Stretch>| unsafe { self.copy(at, len, to, stretch) };
         let journal = &self.ledger().journal;
-        let meanwhile = || match journal.try_read(self.limit(), &copy) {
+        match journal.read(self.limit(), copy) {
+            Err(Unread::Overtaken) => {}
+            done => return done.map_err(|why| self.unread(why)),
+        }
+        let meanwhile = || match journal.try_read(self.limit(), copy) {
             Err(Unread::Overtaken) => None,
             done => Some(done),
         };

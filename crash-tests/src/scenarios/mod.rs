@@ -16,6 +16,7 @@ mod permits;
 mod pipe;
 mod pooled;
 mod queue;
+mod reentrant;
 mod ring;
 mod segment;
 mod semaphore;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Scenario> {
         byte_queue::scenarios(),
         tasks::scenarios(),
         mutex::scenarios(),
+        reentrant::scenarios(),
         semaphore::scenarios(),
         permits::scenarios(),
         event::scenarios(),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills and stops processes at random, and accounts for every message: `ci/soak.sh SECONDS [--seed N] [MORE...]`.
+# Kills and stops processes at random, and accounts for every message, lock and permit: `ci/soak.sh SECONDS [--seed N] [MORE...]`.
 # A quarter of the time goes to the build that ships, the rest to one that holds processes up in the middle of what
 # they do; that one must also notice when a step of the library is broken. `target/release/soak --help` says more.
 set -euo pipefail
@@ -35,5 +35,12 @@ planted bell.put_failed bell
 planted mpmc.skip queue
 planted pool.free_slot_first blobs
 planted pool.retake_exactly tasks
+planted lock.take_over_exactly mutex
+planted gate.unlock_wakes mutex
+planted count.wakes permits
+planted permits.patrol permits
+planted flag.wakes token
+planted condition.look_before_unlock token
+planted rendezvous.log barrier
 "$shipping" $((seconds / 4 + 1)) "$@"
 "$instrumented" $((seconds - seconds / 4)) "$@"

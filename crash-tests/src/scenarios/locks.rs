@@ -73,9 +73,8 @@ pub(super) fn half_change(halves: &mut Halves) {
 /// Another takes the mutex, if it can be taken, and gives it back: that wakes one who sleeps on it. Whoever sleeps without
 /// slices, because a wake-up that was forgotten is to be seen, needs that if his waker died first.
 pub(super) fn nudge(lock: Lock) {
-    match lock.lock_timeout(patience()) {
-        Err(LockError::OwnerDied(inherited)) => drop(inherited.recover(repair_all)),
-        _ => {}
+    if let Err(LockError::OwnerDied(inherited)) = lock.lock_timeout(patience()) {
+        drop(inherited.recover(repair_all));
     }
 }
 

@@ -17,6 +17,7 @@ mod permits;
 mod pipe;
 mod pooled;
 mod queue;
+mod reentrant;
 mod ring;
 mod segment;
 mod semaphore;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Scenario> {
         byte_queue::scenarios(),
         tasks::scenarios(),
         mutex::scenarios(),
+        reentrant::scenarios(),
         semaphore::scenarios(),
         permits::scenarios(),
         event::scenarios(),

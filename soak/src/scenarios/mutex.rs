@@ -202,7 +202,7 @@ fn change(actor: &mut Actor, plain: &Plain, then: Option<&Reentrant>) -> Result<
     if let Some(reentrant) = then {
         enter(actor, reentrant, 1, 1)?;
     }
-    still_mine(PLAIN, black_box(&mut *books), me)?;
+    still_mine(PLAIN, black_box(&books), me)?;
     books.second += 1;
     black_box(&mut *books).who = 0;
     actor.call(Call::Other, || drop(books));

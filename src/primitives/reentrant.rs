@@ -91,16 +91,28 @@ impl<T: Pod> ReentrantMutex<T> {
         self.lock_when(Some(deadline))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_when(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
-        let taken = match self.holding.try_lock_simply() {
-            Some(taken) => Ok(taken),
-            None => self.holding.lock(deadline),
-        };
-        match taken {
-            Ok(taken) => Ok(self.guard(taken.member(), 1)),
+        if let Some(taken) = self.holding.try_lock_simply() {
+            return Ok(self.first_guard(taken.member()));
+        }
+        if let Some(member) = self.holding.enter_again_simply() {
+            return Ok(self.guard(member));
+        }
+        // Taken apart, so that what the slow way returns through memory does not keep the fast ways' guard there.
+        match self.lock_slowly(deadline) {
+            Ok(guard) => Ok(guard),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slowly(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
+        match self.holding.lock(deadline) {
+            Ok(taken) => Ok(self.first_guard(taken.member())),
             Err(LockError::OwnerDied(taken)) => {
-                Err(LockError::OwnerDied(ReentrantInherited { guard: self.guard(taken.member(), 1) }))
+                Err(LockError::OwnerDied(ReentrantInherited { guard: self.first_guard(taken.member()) }))
             }
             Err(LockError::WouldDeadlock) => self.lock_again(),
             Err(other) => Err(other.map(|_| unreachable!("only of an owner that died"))),
@@ -108,7 +120,6 @@ impl<T: Pod> ReentrantMutex<T> {
     }
 
     /// This thread has it already.
-    #[cold]
     fn lock_again(&self) -> Locked<'_, T> {
         let member = self.site().member().map_err(LockError::Attach)?;
         let depth = self.holding.words().depth.load(Ordering::Relaxed);
@@ -116,18 +127,24 @@ impl<T: Pod> ReentrantMutex<T> {
             let (found, limit) = (depth.into(), (u32::MAX - 1).into());
             return Err(LockError::Corrupt(Corrupt { field: "the lock's depth", found, limit, place: None }));
         };
-        let guard = self.guard(member, deeper);
+        self.holding.enter_again(deeper, thread::number());
+        let guard = self.guard(member);
         if self.holding.words().gate.word().read().inconsistent() {
             return Err(LockError::OwnerDied(ReentrantInherited { guard }));
         }
         Ok(guard)
     }
 
-    #[inline]
-    fn guard(&self, member: Member, depth: u32) -> ReentrantMutexGuard<'_, T> {
-        // Relaxed: only the holder's thread reads and writes it.
-        self.holding.words().depth.store(depth, Ordering::Relaxed);
-        self.holding.enter_again(depth == 1);
+    /// The guard of what was just taken.
+    #[inline(always)]
+    fn first_guard(&self, member: Member) -> ReentrantMutexGuard<'_, T> {
+        self.holding.enter_first();
+        self.guard(member)
+    }
+
+    /// A guard that has been counted.
+    #[inline(always)]
+    fn guard(&self, member: Member) -> ReentrantMutexGuard<'_, T> {
         ReentrantMutexGuard {
             holding: &self.holding,
             member,
@@ -173,13 +190,15 @@ pub struct ReentrantMutexGuard<'a, T: Pod> {
 
 impl<T: Pod> ReentrantMutexGuard<'_, T> {
     /// A copy of the value.
+    #[inline]
     pub fn get(&self) -> T {
         value::read(self.holding)
     }
 
     /// Replaces the value.
+    #[inline]
     pub fn set(&self, value: T) {
-        if self.holding.site().segment().is_still(self.member) {
+        if self.holding.is_still(self.member) {
             value::write_back(self.holding, &value);
         }
     }
@@ -198,31 +217,38 @@ impl<T: Pod> ReentrantMutexGuard<'_, T> {
 }
 
 impl<T: Pod> Drop for ReentrantMutexGuard<'_, T> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.holding.site().segment().is_still(self.member) {
-            return;
-        }
-        self.holding.leave_again();
-        let words = self.holding.words();
-        let seen = words.gate.word().read();
-        // Another handle's end, or a peer that scribbles, may have taken it from us.
-        if !self.holding.is_mine(seen, self.member, thread::number()) {
-            return;
-        }
-        let depth = words.depth.load(Ordering::Relaxed);
-        if depth > 1 {
-            words.depth.store(depth - 1, Ordering::Relaxed);
-            return;
-        }
-        let held = Held::again(seen);
-        let barrier = self.holding.barrier();
-        if seen.inconsistent() {
-            words.gate.abandon(held, barrier);
-        } else if panicking() && self.in_panic == 0 {
-            words.gate.leave_behind(held, barrier);
-        } else {
-            words.gate.unlock(held, barrier);
-        }
+        end_by_drop(self.holding, self.member, self.in_panic);
+    }
+}
+
+/// The end of a guard. By value, so that guards stay in registers.
+#[inline(never)]
+fn end_by_drop(holding: &Holding, member: Member, in_panic: usize) {
+    if !holding.is_still(member) {
+        return;
+    }
+    holding.leave_again();
+    let words = holding.words();
+    let seen = words.gate.word().read();
+    // Another handle's end, or a peer that scribbles, may have taken it from us.
+    if !holding.is_mine(seen, member, thread::number()) {
+        return;
+    }
+    let depth = words.depth.load(Ordering::Relaxed);
+    if depth > 1 {
+        words.depth.store(depth - 1, Ordering::Relaxed);
+        return;
+    }
+    let held = Held::again(seen);
+    let barrier = holding.barrier();
+    if seen.inconsistent() {
+        words.gate.abandon(held, barrier);
+    } else if panicking() && in_panic == 0 {
+        words.gate.leave_behind(held, barrier);
+    } else {
+        words.gate.unlock(held, barrier);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A count of permits that can be waited for.
 
+use super::backoff::Backoff;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, mutated, order};
 use crate::wait::{ALL, Barrier, Deadline, EventCount, Waiter};
 
@@ -88,9 +89,13 @@ impl Count {
             // Before the arming: a giver that finds us armed finds this too.
             self.several.store(1, Ordering::Relaxed);
         }
-        let attempt = || match self.try_take(wanted, bound) {
-            Err(CountError::TooFew) => None,
-            done => Some(done),
+        let mut backoff = Backoff::new();
+        let attempt = || {
+            backoff.pause();
+            match self.try_take(wanted, bound) {
+                Err(CountError::TooFew) => None,
+                done => Some(done),
+            }
         };
         let more = || self.available() > 0;
         let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, || None, more);

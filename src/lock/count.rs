@@ -1,5 +1,6 @@
 //! A count of permits that can be waited for.
 
+use super::backoff::Backoff;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, mutated, order};
 use crate::wait::{ALL, Barrier, Deadline, EventCount, Waiter};
 
@@ -85,9 +86,13 @@ impl Count {
         deadline: Deadline,
     ) -> Result<(), CountError> {
         self.expect(wanted);
-        let attempt = || match self.try_take(wanted, bound) {
-            Err(CountError::TooFew) => None,
-            done => Some(done),
+        let mut backoff = Backoff::new();
+        let attempt = || {
+            backoff.pause();
+            match self.try_take(wanted, bound) {
+                Err(CountError::TooFew) => None,
+                done => Some(done),
+            }
         };
         let more = || self.available() > 0;
         let outcome = waiter.wait(&self.waiting, barrier, deadline, attempt, || None, more);

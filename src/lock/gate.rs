@@ -1,5 +1,6 @@
 //! A lock that can be waited for: the word, and an eventcount beside it.
 
+use super::backoff::Backoff;
 use super::word::{Held, LockWord, Refused, State, Word};
 use crate::sync::mutated;
 use crate::wait::{ALL, Barrier, Deadline, EventCount, TimedOut, Waiter};
@@ -95,11 +96,15 @@ impl Gate {
         dead: impl Fn(u16) -> bool,
         mut interrupt: impl FnMut() -> Option<E>,
     ) -> Result<Held, LockFailed<E>> {
-        let attempt = || match self.word.try_lock_as(me, resume()) {
-            Ok(held) => Some(Ok(held)),
-            Err(Refused::Held(_)) => None,
-            Err(Refused::NotRecoverable) => Some(Err(LockFailed::NotRecoverable)),
-            Err(Refused::Corrupt(word)) => Some(Err(LockFailed::Corrupt(word))),
+        let mut backoff = Backoff::new();
+        let attempt = || {
+            backoff.pause();
+            match self.word.try_lock_as(me, resume()) {
+                Ok(held) => Some(Ok(held)),
+                Err(Refused::Held(_)) => None,
+                Err(Refused::NotRecoverable) => Some(Err(LockFailed::NotRecoverable)),
+                Err(Refused::Corrupt(word)) => Some(Err(LockFailed::Corrupt(word))),
+            }
         };
         let patrol = || {
             self.take_from_dead(me, &dead)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `word` | the 64-bit word: who holds the lock, and what became of him |
 //! | `gate` | the word with an eventcount beside it: a lock that can be waited for |
+//! | `backoff` | how those who spin keep out of the holder's way |
 //! | `owner` | which thread of the holding process it is |
 //! | `condition` | being told of something while one lets go of a lock |
 //! | `flag` | something that has happened, or not |
@@ -12,6 +13,7 @@
 //! | `permits` | permits that come back if their holder dies |
 //! | `rendezvous` | parties that wait for each other |
 
+mod backoff;
 mod condition;
 mod count;
 mod flag;

@@ -291,15 +291,40 @@ impl Holding {
         }
     }
 
-    /// The holder has one more guard by this handle; `is_first` if it is its only one.
-    pub(super) fn enter_again(&self, is_first: bool) {
-        // Relaxed: only the holder comes here, and the lock orders one holder after the other.
-        let others = if is_first { 0 } else { self.guards.load(Ordering::Relaxed) };
-        self.guards.store(others.wrapping_add(1), Ordering::Relaxed);
-        self.holder.store(thread::number(), Ordering::Relaxed);
+    /// Whoever has just taken the lock by this handle has a first guard, and may have more.
+    #[inline(always)]
+    pub(super) fn enter_first(&self) {
+        // Relaxed, both: only the holder comes here, and the lock orders one holder after the other.
+        self.words().depth.store(1, Ordering::Relaxed);
+        self.guards.store(1, Ordering::Relaxed);
+    }
+
+    /// If this thread has the lock, by whatever handle, and what it protects is whole: it has one more guard, by this one.
+    /// As whom.
+    pub(super) fn enter_again_simply(&self) -> Option<Member> {
+        let member = self.site.member_if_known()?;
+        let thread = thread::number_if_known();
+        let words = self.words();
+        let seen = words.gate.word().read();
+        if thread == 0 || !self.is_mine(seen, member, thread) || seen.inconsistent() {
+            return None;
+        }
+        let deeper = words.depth.load(Ordering::Relaxed).checked_add(1)?;
+        self.enter_again(deeper, thread);
+        Some(member)
+    }
+
+    /// The holder, which is the thread `thread`, has one more guard by this handle, and `depth` by all.
+    #[inline]
+    pub(super) fn enter_again(&self, depth: u32, thread: u32) {
+        // Relaxed: as in `enter_first`.
+        self.words().depth.store(depth, Ordering::Relaxed);
+        self.guards.store(self.guards.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.holder.store(thread, Ordering::Relaxed);
     }
 
     /// The holder has one guard less by this handle.
+    #[inline]
     pub(super) fn leave_again(&self) {
         let left = self.guards.load(Ordering::Relaxed).saturating_sub(1);
         self.guards.store(left, Ordering::Relaxed);
@@ -313,10 +338,16 @@ impl Holding {
         self.holder.store(0, Ordering::Relaxed);
     }
 
+    /// Whether this is still the process that was `member`, and not a child of it.
+    #[inline(always)]
+    pub(super) fn is_still(&self, member: Member) -> bool {
+        member.is_of(self.generation)
+    }
+
     /// Whether a lock is held by this process, and not by one it was forked from.
     #[inline(always)]
     pub(super) fn is_ours(&self, taken: Taken) -> bool {
-        taken.member.is_of(self.generation)
+        self.is_still(taken.member)
     }
 
     /// Gives the lock back, which [is ours](Self::is_ours) and was taken once, and waits to be told of `condition`. What

@@ -88,7 +88,7 @@ impl<T: Pod> ReentrantMutex<T> {
         self.lock_when(Some(deadline))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_when(&self, deadline: Option<Deadline>) -> Locked<'_, T> {
         match Reentry::lock(&self.holding, deadline) {
             Ok(entry) => Ok(ReentrantMutexGuard::new(entry)),
@@ -130,17 +130,19 @@ pub struct ReentrantMutexGuard<'a, T: Pod> {
 }
 
 impl<'a, T: Pod> ReentrantMutexGuard<'a, T> {
-    #[inline]
+    #[inline(always)]
     fn new(entry: Reentry<'a>) -> Self {
         ReentrantMutexGuard { entry, value: PhantomData }
     }
 
     /// A copy of the value.
+    #[inline]
     pub fn get(&self) -> T {
         value::read(self.entry.holding())
     }
 
     /// Replaces the value.
+    #[inline]
     pub fn set(&self, value: T) {
         if self.entry.is_ours() {
             value::write_back(self.entry.holding(), &value);

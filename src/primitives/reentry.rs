@@ -31,16 +31,28 @@ impl<'a> Reentry<'a> {
     ///
     /// # Errors
     /// As [`ReentrantMutex::lock`](crate::ReentrantMutex::lock).
-    #[inline]
+    #[inline(always)]
     pub(super) fn lock(holding: &'a Holding, deadline: Option<Deadline>) -> Locked<'a> {
-        let taken = match holding.try_lock_simply() {
-            Some(taken) => Ok(taken),
-            None => holding.lock(deadline),
-        };
-        match taken {
-            Ok(taken) => Ok(Reentry::new(holding, taken.member(), 1)),
+        if let Some(taken) = holding.try_lock_simply() {
+            return Ok(Reentry::first(holding, taken.member()));
+        }
+        if let Some(member) = holding.enter_again_simply() {
+            return Ok(Reentry::counted(holding, member));
+        }
+        // Taken apart, so that what the slow way returns through memory does not keep the fast ways' entry there.
+        match Reentry::lock_slowly(holding, deadline) {
+            Ok(entry) => Ok(entry),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_slowly(holding: &'a Holding, deadline: Option<Deadline>) -> Locked<'a> {
+        match holding.lock(deadline) {
+            Ok(taken) => Ok(Reentry::first(holding, taken.member())),
             Err(LockError::OwnerDied(taken)) => {
-                Err(LockError::OwnerDied(Reentry::new(holding, taken.member(), 1)))
+                Err(LockError::OwnerDied(Reentry::first(holding, taken.member())))
             }
             Err(LockError::WouldDeadlock) => Reentry::again(holding),
             Err(other) => Err(other.map(|_| unreachable!("only of an owner that died"))),
@@ -48,7 +60,6 @@ impl<'a> Reentry<'a> {
     }
 
     /// This thread has it already.
-    #[cold]
     fn again(holding: &'a Holding) -> Locked<'a> {
         let member = holding.site().member().map_err(LockError::Attach)?;
         let depth = holding.words().depth.load(Ordering::Relaxed);
@@ -56,18 +67,24 @@ impl<'a> Reentry<'a> {
             let (found, limit) = (depth.into(), (u32::MAX - 1).into());
             return Err(LockError::Corrupt(Corrupt { field: "the lock's depth", found, limit, place: None }));
         };
-        let entry = Reentry::new(holding, member, deeper);
+        holding.enter_again(deeper, thread::number());
+        let entry = Reentry::counted(holding, member);
         if holding.words().gate.word().read().inconsistent() {
             return Err(LockError::OwnerDied(entry));
         }
         Ok(entry)
     }
 
-    #[inline]
-    fn new(holding: &'a Holding, member: Member, depth: u32) -> Self {
-        // Relaxed: only the holder's thread reads and writes it.
-        holding.words().depth.store(depth, Ordering::Relaxed);
-        holding.enter_again(depth == 1);
+    /// What was just taken.
+    #[inline(always)]
+    fn first(holding: &'a Holding, member: Member) -> Self {
+        holding.enter_first();
+        Reentry::counted(holding, member)
+    }
+
+    /// One that has been counted.
+    #[inline(always)]
+    fn counted(holding: &'a Holding, member: Member) -> Self {
         Reentry { holding, member, in_panic: panicking().into(), thread: PhantomData }
     }
 
@@ -78,9 +95,9 @@ impl<'a> Reentry<'a> {
     }
 
     /// Whether this is the process that took it, and not its child.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_ours(&self) -> bool {
-        self.holding.site().segment().is_still(self.member)
+        self.holding.is_still(self.member)
     }
 
     /// How often this thread has the lock.
@@ -101,30 +118,37 @@ impl<'a> Reentry<'a> {
 }
 
 impl Drop for Reentry<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.is_ours() {
-            return;
-        }
-        self.holding.leave_again();
-        let words = self.holding.words();
-        let seen = words.gate.word().read();
-        // Another handle's end, or a peer that scribbles, may have taken it from us.
-        if !self.holding.is_mine(seen, self.member, thread::number()) {
-            return;
-        }
-        let depth = words.depth.load(Ordering::Relaxed);
-        if depth > 1 {
-            words.depth.store(depth - 1, Ordering::Relaxed);
-            return;
-        }
-        let held = Held::again(seen);
-        let barrier = self.holding.barrier();
-        if seen.inconsistent() {
-            words.gate.abandon(held, barrier);
-        } else if panicking() && self.in_panic == 0 {
-            words.gate.leave_behind(held, barrier);
-        } else {
-            words.gate.unlock(held, barrier);
-        }
+        end(self.holding, self.member, self.in_panic);
+    }
+}
+
+/// The end of an entry. By value, so that entries stay in registers.
+#[inline(never)]
+fn end(holding: &Holding, member: Member, in_panic: usize) {
+    if !holding.is_still(member) {
+        return;
+    }
+    holding.leave_again();
+    let words = holding.words();
+    let seen = words.gate.word().read();
+    // Another handle's end, or a peer that scribbles, may have taken it from us.
+    if !holding.is_mine(seen, member, thread::number()) {
+        return;
+    }
+    let depth = words.depth.load(Ordering::Relaxed);
+    if depth > 1 {
+        words.depth.store(depth - 1, Ordering::Relaxed);
+        return;
+    }
+    let held = Held::again(seen);
+    let barrier = holding.barrier();
+    if seen.inconsistent() {
+        words.gate.abandon(held, barrier);
+    } else if panicking() && in_panic == 0 {
+        words.gate.leave_behind(held, barrier);
+    } else {
+        words.gate.unlock(held, barrier);
     }
 }

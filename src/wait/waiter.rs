@@ -32,6 +32,11 @@ const BLIND_SLICE: u64 = 2_000_000;
 /// A spin that has lasted so long (in nanoseconds) may be in the way of whom it waits for.
 const ALONE: u64 = 50_000;
 
+/// How long one who could not fall asleep goes on trying, in nanoseconds: about what the next attempt to fall asleep costs
+/// him and those he waits for, and twice as long each time it fails, up to what a sleep and a wake-up cost.
+const FIRST_LINGERING: u64 = 2_000;
+const LONGEST_LINGERING: u64 = 16_000;
+
 /// Tries between two looks at the clock: a look costs as much as several tries.
 const TRIES: u32 = 32;
 
@@ -208,6 +213,7 @@ impl Waiter {
             }
         };
         let mut slice = self.first_slice;
+        let mut lingering = FIRST_LINGERING;
         let mut patrol_at = clock::now().saturating_add(slice);
         loop {
             let ticket = ec.arm();
@@ -223,7 +229,12 @@ impl Waiter {
             // Unsliced is unsliced: tests with fences on all sides must show a lost wake-up too.
             let longest = if reached_all || slice == u64::MAX { slice } else { BLIND_SLICE };
             let slept = ec.sleep(ticket, deadline.nanos().min(now.saturating_add(longest)));
-            if let Some(done) = attempt() {
+            let mut found = attempt();
+            if slept == Slept::Changed && found.is_none() {
+                found = linger(lingering, &mut attempt);
+                lingering = (2 * lingering).min(LONGEST_LINGERING);
+            }
+            if let Some(done) = found {
                 pass_the_baton();
                 return Ok(done);
             }
@@ -242,6 +253,28 @@ impl Waiter {
                 slice = slice.saturating_mul(2).min(LAST_SLICE.max(self.first_slice));
                 patrol_at = now.saturating_add(slice);
             }
+        }
+    }
+}
+
+/// Tries for so many nanoseconds more. A waker moved the word before we could fall asleep on it, and yet others took what
+/// there was: things change hands faster than one falls asleep. To arm again at once would make each waker pay for a
+/// sleeper that is not there, and the heavy barrier would interrupt whoever is about to give us what we wait for.
+#[cold]
+fn linger<R>(nanos: u64, attempt: &mut impl FnMut() -> Option<R>) -> Option<R> {
+    if cfg!(loom) {
+        return None; // a model has no time; what comes next tries again
+    }
+    let until = clock::now().saturating_add(nanos);
+    loop {
+        for _ in 0..TRIES / 2 {
+            spin_loop();
+            if let Some(done) = attempt() {
+                return Some(done);
+            }
+        }
+        if clock::now() >= until {
+            return None;
         }
     }
 }
@@ -360,6 +393,23 @@ mod tests {
             waiter.wait_a_bit_then_sleep(&ec, Barrier::Fence, deadline, || None::<()>, || None, || false);
         assert_eq!(got, Err(TimedOut));
         assert!(ec.counts().1 > 0, "it slept");
+    }
+
+    #[test]
+    fn who_cannot_fall_asleep_tries_on_before_he_arms_again() {
+        let ec = EventCount::new();
+        let mut tries = 0;
+        let attempt = || {
+            tries += 1;
+            if tries == 2 {
+                // The look after arming: a waker that passes now moves the word under the sleeper.
+                ec.wake(1, Barrier::Fence);
+            }
+            (tries == 5).then_some(())
+        };
+        let mut waiter = Waiter::unsliced(Wait::Park);
+        waiter.wait(&ec, Barrier::Fence, Deadline::NEVER, attempt, || None, || false).unwrap();
+        assert_eq!(ec.counts().1, 1, "it was armed once");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A peer without manners at a lock, a semaphore, an event, a condition and a barrier: it writes anything into their words,
 //! tables and values, into the participants' rows and the header, between the calls of handles that do not trust it, and
-//! from another thread during them. Each call ends, with a value that there can be or an error; what a guard leads to
-//! stays as it is.
+//! from another thread during them. Each call ends, with a value that there can be or an error, and so does each opening;
+//! what a guard leads to stays as it is.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -48,6 +48,10 @@ enum Waiting {
 enum Act {
     Call(bool, Call),
     Write(Scribble),
+    /// One more handle, to whatever the segment says it is by now, its checksum put right or not.
+    Open {
+        sign: bool,
+    },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -113,6 +117,14 @@ impl Segment {
             Place::Rows(at) => raw::ROWS + usize::from(at) * 8 % (64 * 4),
             Place::Header(at) => usize::from(at) * 8 % (raw::HEADER + 8),
         }
+    }
+
+    /// Word by word: another thread may be writing.
+    fn sign(&self) {
+        let mut header = Vec::new();
+        (0..raw::HEADER).step_by(8).for_each(|at| header.extend(self.raw.word(at).to_le_bytes()));
+        raw::sign(&mut header);
+        (0..raw::HEADER).step_by(8).for_each(|at| self.raw.set(at, raw::word_in(&header, at)));
     }
 
     fn write(&self, scribble: &Scribble) {
@@ -191,7 +203,8 @@ impl World {
             ($object:ty, $victim:expr) => {{
                 let open = || <$object>::options().wait(wait).from_fd(memory()).expect("it is new");
                 let victim = $victim;
-                self.both(input, segment, &[victim(open()), victim(open())])
+                let again = || drop(<$object>::from_fd(memory()).map(|object| format!("{object:?}")));
+                self.both(input, segment, &[victim(open()), victim(open())], again)
             }};
         }
         match input.kind {
@@ -205,10 +218,7 @@ impl World {
         }
     }
 
-    fn both<V: Victim>(&self, input: &Input, segment: &Segment, objects: &[V; 2])
-    where
-        V: Sync,
-    {
+    fn both<V: Victim>(&self, input: &Input, segment: &Segment, objects: &[V; 2], again: impl Fn()) {
         let victim = || {
             let (mut held, mut others) = (Vec::new(), Vec::new());
             for _ in 0..1 + input.rounds % 4 {
@@ -217,6 +227,12 @@ impl World {
                         Act::Call(false, call) => objects[0].call(&mut held, *call),
                         Act::Call(true, call) => objects[1].call(&mut others, *call),
                         Act::Write(scribble) => segment.write(scribble),
+                        Act::Open { sign } => {
+                            if *sign {
+                                segment.sign();
+                            }
+                            again();
+                        }
                     }
                 }
             }

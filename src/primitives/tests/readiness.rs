@@ -2,7 +2,8 @@
 
 use crate::segment::tests::fork;
 use crate::sync::{AtomicU64, Ordering};
-use crate::{AcquireError, Event, OwnedSemaphore, Semaphore, Wait};
+use crate::wait::Waiter;
+use crate::{AcquireError, Deadline, Event, OwnedSemaphore, Semaphore, Wait};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -308,7 +309,14 @@ fn whoever_is_told_and_takes_nothing_is_in_nobodys_way() {
         // It is armed again.
         assert!(polled.try_acquire().is_err());
         std::thread::scope(|scope| {
-            scope.spawn(|| permits.with_wait(Wait::Park).acquire().unwrap());
+            scope.spawn(|| {
+                // Without slices: a wake-up that is lost stays lost.
+                let (mut waiter, barrier) = (Waiter::unsliced(Wait::Park), permits.attachment.barrier);
+                permits
+                    .count()
+                    .take(1, permits.bound().into(), &mut waiter, barrier, Deadline::NEVER)
+                    .unwrap();
+            });
             permits.release().unwrap();
         });
     }

@@ -40,6 +40,7 @@ run crash.sh
 run soak.sh 40
 run fuzz.sh 10
 run tsan.sh
+run libcs.sh
 if [ ${#left_out[@]} -gt 0 ]; then
     echo "NOT RUN, for want of what they need: ${left_out[*]}" >&2
 fi

@@ -23,7 +23,7 @@ killed there: those are the kills \"inside an operation\". Without, that means: 
 
 A stall is the longest time for which somebody could not go on although it was alive, it and whom it waits for were
 not stopped, and what it waits for was there. It includes the noise of the machine, as far as the supervisor did not
-suffer from it too; 20 s are a violation.
+suffer from it too; 20 s are a violation, with a planted bug 4 s.
 
 The last line is what happened. The exit code is 1 if anything was violated, or if nothing happened.
 ";

@@ -36,7 +36,8 @@ use std::sync::Arc;
 /// If it was waiting here, the barrier is broken: the others learn it after a tenth of a second at most, and it stays
 /// broken until somebody [resets](Self::reset) it. So it is if somebody's time runs out, or he calls
 /// [`abort`](Self::abort). Of one that dies before it has come the barrier knows nothing: wait with a deadline. If all
-/// had come, they have met, whoever dies then.
+/// have come, they have met, whoever dies then; also if one has died before the last one came, and nobody had found out:
+/// who comes last does not look around.
 #[derive(Clone)]
 pub struct Barrier {
     attachment: Arc<Attachment>,

@@ -61,8 +61,8 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring, messages of a queue, bytes of a byte ring or of each direction
-    /// of a pipe.
+    /// How much it holds: elements of a typed ring or an array, messages of a queue, bytes of a byte ring or of each
+    /// direction of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
     pub element_size: u64,

@@ -85,5 +85,5 @@ pub use primitives::{
     Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
     ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value, ValueGuard, ValueInherited,
 };
-pub use segment::admin::{clean, unlink, unlink_unused};
+pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

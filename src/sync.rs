@@ -1,4 +1,4 @@
-//! The only file that names atomics, cells or loom.
+//! The only file that names atomics, cells or loom, with its own parts in `sync/`.
 //!
 //! Everything that two threads or two processes touch at once goes through here, so that `loom-tests`,
 //! which compiles the very same sources with `cfg(loom)`, sees each access. Two macros mark the places a

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     io::{self, IsTerminal, Write},
+    os::fd::BorrowedFd,
     thread,
     time::{Duration, SystemTime},
 };
@@ -25,18 +26,18 @@ use crate::{
         units,
     },
     sem,
-    stat::primitives,
+    stat::{cells::is_kept, primitives},
 };
 
-/// Lists the named rings, pipes, queues, locks and their kin of this user
+/// Lists the named rings, pipes, queues, locks, values and their kin of this user
 ///
 /// Looks at $RINGWAY_DIR, or else /dev/shm/ringway-UID. Looking disturbs nobody.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Columns:
   capacity  messages of a typed ring or a queue, bytes of a byte ring or of each direction of a pipe, permits of a
-            semaphore that owns them, parties of a barrier
-  element   bytes of a message where all have the same length, or of what a lock protects
+            semaphore that owns them, parties of a barrier, elements of an array
+  element   bytes of a message where all have the same length, of what a lock protects, of a value, of an element
   fill      how much of the capacity is in use; for a pipe, of its fuller direction
   attached  living processes
   notes     unused       nobody is attached: `ringway clean` removes it, unless something is in it (see there)
@@ -47,6 +48,9 @@ Columns:
             left by N    process N died with the lock, and nobody has got it since
             given up     nobody gets the lock any more: what it protects could not be repaired
             N available  so many permits a semaphore has now
+            N (0xN)      a value of up to eight bytes, as an unsigned number
+            N writes     process N is in the middle of writing a value or an array
+            N died writing  it was killed there; whoever writes next ends what it began
             set, broken  an event, a barrier")]
 pub(crate) struct LsArgs {
     #[command(flatten)]
@@ -92,7 +96,7 @@ pub(crate) struct RmArgs {
 /// Removes all names nobody is attached to, and what killed creators left behind
 ///
 /// What means something without anybody attached stays: queues of bytes with messages in them, semaphores that scripts
-/// count by, events that are set, and what `ringway lock` and `ringway sem run` made if a command of a killed one still
+/// count by, values and arrays, events that are set, and what `ringway lock` and `ringway sem run` made if a command of a killed one still
 /// runs or has yet to be recovered from.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArgs {
@@ -162,12 +166,16 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     notes.extend(more.iter().map(String::as_str));
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
-        Kind::OwnedSemaphore | Kind::Barrier => units::count(object.capacity),
-        Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar => String::new(),
+        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array => units::count(object.capacity),
+        Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
+            String::new()
+        }
         _ => usize::try_from(object.capacity).map_or_else(|_| units::bytes(object.capacity), units::payload),
     };
     let element = match object.kind {
-        Kind::Spsc | Kind::Queue | Kind::Mutex | Kind::ReentrantMutex => format!("{} B", object.element_size),
+        Kind::Spsc | Kind::Queue | Kind::Mutex | Kind::ReentrantMutex | Kind::Value | Kind::Array => {
+            format!("{} B", object.element_size)
+        }
         Kind::JoinableQueue if !is_of_bytes(object) => format!("{} B", object.element_size),
         _ => String::new(),
     };
@@ -206,6 +214,8 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Event, _) => "event",
         (Kind::Condvar, _) => "condition variable",
         (Kind::Barrier, _) => "barrier",
+        (Kind::Value, _) => "value",
+        (Kind::Array, _) => "array",
         _ => "unknown",
     }
 }
@@ -284,7 +294,10 @@ fn hold_meaningful() -> Result<Vec<Box<dyn Any>>, Failure> {
 pub(crate) fn clean(args: &CleanArgs) -> Result<(), Failure> {
     // What somebody is attached to is not removed.
     let _held = if args.all { Vec::new() } else { hold_meaningful()? };
-    let removed = ringway::clean().map_err(|error| about("the directory for names", error))?;
+    // What is in a value or an array is nowhere else, and nothing of it says whether anybody will want it.
+    let is_litter =
+        |_: &str, file: BorrowedFd<'_>| args.all || !inspect::stat_fd(file).is_ok_and(|seen| is_kept(&seen));
+    let removed = ringway::clean_if(is_litter).map_err(|error| about("the directory for names", error))?;
     let text: String = removed.iter().map(|name| format!("{}\n", printable(name))).collect();
     io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from_stdout)
 }

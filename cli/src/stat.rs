@@ -1,5 +1,6 @@
 //! `ringway stat`: all that can be seen of one object.
 
+pub(crate) mod cells;
 pub(crate) mod primitives;
 
 use std::time::SystemTime;
@@ -20,7 +21,7 @@ use crate::{
     report::{json::Object, units},
 };
 
-/// Shows one ring, pipe, queue or lock: what is in it, who has it, who is attached, how often they waited
+/// Shows one ring, pipe, queue, lock or value: what is in it, who has it, who is attached, how often they waited
 ///
 /// Looking disturbs nobody. Figures of a live object are not of one instant.
 #[derive(Args, Debug)]

@@ -126,7 +126,7 @@ pub struct Barrier {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Cell {
-    /// The lock for whoever asks for it.
+    /// The lock for whoever asks for it. Its `value` is that of the cell if that has up to eight bytes, and else empty.
     pub lock: Mutex,
     /// Who writes and how often; `None` for a value of up to eight bytes, which needs no such books.
     pub journal: Option<Journal>,

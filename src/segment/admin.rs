@@ -20,7 +20,7 @@ use crate::sys::socket::Fifo;
 use crate::sys::{clock, lock_page};
 use std::collections::HashSet;
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What files without a proper name yet are called where the file system makes us.
 pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -84,7 +84,7 @@ pub fn unlink_unused(name: &str) -> Result<bool, Error> {
         let geometry = file.geometry()?;
         match file.remove(&place, Condition::Unused(geometry.participants))? {
             Removal::Done => return Ok(true),
-            Removal::InUse => return Ok(false),
+            Removal::InUse | Removal::Kept => return Ok(false),
             Removal::Gone => {} // the name means another file by now, or none
         }
     }
@@ -171,6 +171,8 @@ enum Removal {
     Gone,
     /// Somebody is attached.
     InUse,
+    /// Nobody is, and it was not wanted.
+    Kept,
 }
 
 impl Candidate {
@@ -189,6 +191,16 @@ impl Candidate {
 
     /// Takes the candidate: it is judged anew before it is tried again.
     fn remove(self, place: &Location, condition: Condition) -> Result<Removal, Error> {
+        self.remove_if(place, condition, |_| true)
+    }
+
+    /// The same if `is_wanted`, which is asked when nobody else can come and change the answer.
+    fn remove_if(
+        self,
+        place: &Location,
+        condition: Condition,
+        is_wanted: impl FnOnce(BorrowedFd<'_>) -> bool,
+    ) -> Result<Removal, Error> {
         let locked = match condition {
             Condition::Always => self.lock_name()?,
             Condition::Unused(participants) => lock_page::try_lock_unused(self.fd.as_fd(), participants)
@@ -197,7 +209,7 @@ impl Candidate {
         if !locked {
             return Ok(Removal::InUse);
         }
-        let removed = self.remove_locked(place);
+        let removed = if is_wanted(self.fd.as_fd()) { self.remove_locked(place) } else { Ok(Removal::Kept) };
         lock_page::unlock_name(self.fd.as_fd(), MAX_PARTICIPANTS);
         removed
     }
@@ -272,14 +284,39 @@ impl Patience {
 /// # Errors
 /// If the directory is not ours, or cannot be read.
 pub fn clean() -> Result<Vec<String>, Error> {
+    clean_if(|_, _| true)
+}
+
+/// The same, except for objects that are no litter: their content may mean something without anybody attached.
+///
+/// `is_litter` is asked about each object to which no process is attached, by its name and a descriptor that
+/// [`inspect::stat_fd`](crate::inspect::stat_fd) can look at. Until it has answered nobody can attach to that object, and
+/// whoever wants to waits: it should be quick, and must not try to open it.
+///
+/// # Errors
+/// As [`clean`].
+///
+/// ```no_run
+/// use ringway::{Kind, inspect};
+///
+/// // All but what counts something.
+/// let removed = ringway::clean_if(|_, object| {
+///     !inspect::stat_fd(object).is_ok_and(|seen| matches!(seen.kind, Kind::Value | Kind::Semaphore))
+/// })?;
+/// # Ok::<(), ringway::Error>(())
+/// ```
+pub fn clean_if(is_litter: impl FnMut(&str, BorrowedFd<'_>) -> bool) -> Result<Vec<String>, Error> {
     match Directory::default_place(false)? {
-        Some(dir) => clean_in(dir),
+        Some(dir) => clean_in(dir, is_litter),
         None => Ok(Vec::new()),
     }
 }
 
 /// The same for any directory.
-pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
+pub(crate) fn clean_in(
+    dir: Directory,
+    mut is_litter: impl FnMut(&str, BorrowedFd<'_>) -> bool,
+) -> Result<Vec<String>, Error> {
     let entries = || {
         file::entries(dir.as_fd())
             .map_err(|source| Error::Os { action: "read the directory for named objects", source })
@@ -293,7 +330,7 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     let mut place = Location::within(dir);
     for leaf in leaves {
         place.set_leaf(leaf);
-        if is_abandoned_and_removed(&place) {
+        if is_abandoned_and_removed(&place, &mut is_litter) {
             removed.push(place.name.clone());
         } else if let Ok(stat) = Stat::at(place.dir.as_fd(), &place.leaf) {
             kept.extend([fifo_name(stat.id(), 0), fifo_name(stat.id(), 1)]);
@@ -309,8 +346,11 @@ pub(crate) fn clean_in(dir: Directory) -> Result<Vec<String>, Error> {
     Ok(removed)
 }
 
-/// Removes one name if nobody is attached to the object, or if it was left by a killed creator.
-fn is_abandoned_and_removed(place: &Location) -> bool {
+/// Removes one name if nobody is attached to the object and it is litter, or if it was left by a killed creator.
+fn is_abandoned_and_removed(
+    place: &Location,
+    is_litter: &mut impl FnMut(&str, BorrowedFd<'_>) -> bool,
+) -> bool {
     let Ok(file) = Candidate::open(place) else { return false };
     if place.name.starts_with(TEMPORARY_PREFIX) {
         // Its maker holds the lock, or has yet to take it: it then finds the file gone and makes another. We hold it
@@ -321,7 +361,8 @@ fn is_abandoned_and_removed(place: &Location) -> bool {
     }
     file.geometry().is_ok_and(|geometry| {
         let condition = Condition::Unused(geometry.participants);
-        file.remove(place, condition).is_ok_and(|removal| removal == Removal::Done)
+        let removal = file.remove_if(place, condition, |fd| is_litter(&place.name, fd));
+        removal.is_ok_and(|removal| removal == Removal::Done)
     })
 }
 

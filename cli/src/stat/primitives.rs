@@ -9,7 +9,7 @@ use ringway::{
     },
 };
 
-use super::{json_process, json_traffic, line, times, traffic, who};
+use super::{cells, json_process, json_traffic, line, times, traffic, who};
 use crate::{
     leash,
     list::{age, living},
@@ -21,6 +21,7 @@ use crate::{
 /// What is capacity for them, in words; `None` for other objects.
 pub(super) fn capacity(seen: &Seen) -> Option<String> {
     Some(match (&seen.detail, &seen.kind) {
+        (Detail::Cell(_), _) => cells::capacity(seen),
         (Detail::Lock(_), _) => format!("a value of {} bytes", units::count(seen.element_size)),
         (Detail::Semaphore(_), _) => format!("at most {} permits", units::count(seen.capacity)),
         (Detail::OwnedSemaphore(_), _) => format!("{} permits", units::count(seen.capacity)),
@@ -57,23 +58,10 @@ pub(crate) fn whose(lock: &Mutex) -> String {
 /// What a line of `ls` says of it: how full it is, if that is a question, and notes.
 pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
     let share = |part: u64, whole: u64| Some(part as f64 / whole.max(1) as f64);
-    let by = |process: &Participant| process.pid.map_or_else(|| "?".into(), |pid| pid.to_string());
     let notes_if = |yes: bool, note: &str| Vec::from_iter(yes.then(|| note.to_owned()));
     match &seen.detail {
-        Detail::Lock(lock) => {
-            let mut notes = match &lock.state {
-                Lock::Held(process) if process.alive => vec![format!("held by {}", by(process))],
-                Lock::Held(process) => vec![format!("left by {}", by(process))],
-                Lock::Died => vec!["left".into()],
-                Lock::NotRecoverable => vec!["given up".into()],
-                Lock::Free => vec![],
-                _ => vec!["corrupt".into()],
-            };
-            if lock.inconsistent && matches!(&lock.state, Lock::Held(process) if process.alive) {
-                notes.push("being repaired".into());
-            }
-            (None, notes)
-        }
+        Detail::Lock(lock) => (None, lock_notes(lock)),
+        Detail::Cell(cell) => (None, cells::notes(seen, cell)),
         Detail::Semaphore(semaphore) => {
             (None, vec![format!("{} available", units::count(semaphore.available))])
         }
@@ -89,10 +77,32 @@ pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
     }
 }
 
+/// The number of a process, if it is known.
+pub(super) fn pid(process: &Participant) -> String {
+    process.pid.map_or_else(|| "?".into(), |pid| pid.to_string())
+}
+
+/// What a line of `ls` says of a lock.
+pub(super) fn lock_notes(lock: &Mutex) -> Vec<String> {
+    let mut notes = match &lock.state {
+        Lock::Held(process) if process.alive => vec![format!("held by {}", pid(process))],
+        Lock::Held(process) => vec![format!("left by {}", pid(process))],
+        Lock::Died => vec!["left".into()],
+        Lock::NotRecoverable => vec!["given up".into()],
+        Lock::Free => vec![],
+        _ => vec!["corrupt".into()],
+    };
+    if lock.inconsistent && matches!(&lock.state, Lock::Held(process) if process.alive) {
+        notes.push("being repaired".into());
+    }
+    notes
+}
+
 /// Adds what is in it to `out`.
 pub(super) fn describe(out: &mut String, seen: &Seen) {
     match &seen.detail {
         Detail::Lock(lock) => describe_lock(out, seen, lock),
+        Detail::Cell(cell) => cells::describe(out, seen, cell),
         Detail::Semaphore(semaphore) => {
             line(out, "available", &format!("{} permits", units::count(semaphore.available)));
             waiting(out, seen, &traffic(&semaphore.waiting));
@@ -134,6 +144,7 @@ pub(super) fn by_name(seen: &Seen, process: &Participant) -> String {
 fn waiters(seen: &Seen) -> usize {
     let (awaited, others) = match &seen.detail {
         Detail::Lock(lock) => (lock.awaited, living(seen).saturating_sub(holders(lock))),
+        Detail::Cell(cell) => (cell.lock.awaited, living(seen).saturating_sub(holders(&cell.lock))),
         Detail::Semaphore(semaphore) => (semaphore.awaited, living(seen)),
         Detail::OwnedSemaphore(semaphore) => (semaphore.awaited, living(seen)),
         Detail::Event(event) => (event.awaited, living(seen)),
@@ -158,7 +169,7 @@ fn waiting(out: &mut String, seen: &Seen, traffic: &str) {
     line(out, "waiting", &format!("{now}; those who did {traffic}"));
 }
 
-fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
+pub(super) fn describe_lock(out: &mut String, seen: &Seen, lock: &Mutex) {
     let holder = match &lock.state {
         Lock::Held(process) => {
             let note = note(lock);
@@ -225,6 +236,7 @@ fn describe_owned(out: &mut String, seen: &Seen, semaphore: &OwnedSemaphore) {
 pub(super) fn json(object: Object, seen: &Seen) -> Object {
     match &seen.detail {
         Detail::Lock(lock) => json_lock(object, seen, lock),
+        Detail::Cell(cell) => cells::json(object, seen, cell),
         Detail::Semaphore(Semaphore { available, waiting, .. }) => object
             .integer("available", *available)
             .integer("waiters", waiters(seen) as u64)
@@ -267,7 +279,7 @@ fn json_barrier(object: Object, seen: &Seen, barrier: &Barrier) -> Object {
         .object("waiting", json_traffic(&barrier.waiting))
 }
 
-fn json_lock(object: Object, seen: &Seen, lock: &Mutex) -> Object {
+pub(super) fn json_lock(object: Object, seen: &Seen, lock: &Mutex) -> Object {
     let state = match &lock.state {
         Lock::Free => "free",
         Lock::Held(_) => "held",

@@ -160,6 +160,33 @@ fn cleaning_and_listing_serve_the_directory_of_the_environment() {
 }
 
 #[test]
+fn cleaning_asks_about_what_nobody_uses() {
+    let place = Place::new();
+    with_directory(&place.name("dir"), || {
+        let _used = create("used");
+        drop(create("litter"));
+        drop(create("treasure"));
+        std::fs::write(place.name("dir/letter"), "").unwrap();
+        let mut asked = Vec::new();
+        let removed = crate::clean_if(|name, fd| {
+            let path = place.name(&format!("dir/{name}"));
+            asked.push((name.to_owned(), crate::sys::file::Stat::of(fd).unwrap().id()));
+            assert_eq!(inode(&path), Some(asked.last().unwrap().1.inode), "the file of that name");
+            name == "litter"
+        });
+        assert_eq!(removed.unwrap(), ["litter"]);
+        asked.sort_by(|one, other| one.0.cmp(&other.0));
+        assert!(asked.iter().map(|(name, _)| name).eq(["litter", "treasure"]), "{asked:?}");
+        assert_eq!(admin::names().unwrap(), ["letter", "treasure", "used"]);
+        // It is not removed, and nothing is left of having been asked about.
+        let kept = open("treasure").unwrap();
+        assert!(!kept.is_retired());
+        drop(kept);
+        assert_eq!(crate::clean().unwrap(), ["treasure"]);
+    });
+}
+
+#[test]
 fn a_directory_that_is_not_there_has_no_objects_and_gets_none() {
     let place = Place::new();
     let name = place.name("gone/a");

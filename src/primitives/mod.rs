@@ -37,19 +37,31 @@ mod thread;
 mod value;
 mod waiting;
 
+use crate::error::Kind;
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
-/// What cleans an object of a kind up after a dead participant, whatever its value is.
-pub(crate) fn sweep_of(kind: crate::error::Kind) -> Option<fn(Block, u16)> {
-    use crate::error::Kind;
+/// What cleans objects of a kind up after a dead participant, whatever their values are.
+pub(crate) struct Sweeper {
+    /// What to call, with the object's block.
+    pub(crate) sweep: fn(Block, u16),
+    /// How many bytes the object's body must have for that.
+    pub(crate) least: u64,
+}
+
+/// The one for a kind; `None` if objects of that kind are never in a block.
+pub(crate) fn sweeper_of(kind: Kind) -> Option<Sweeper> {
+    use crate::lock::{Condition, Count, Desk, Flag, Rendezvous};
+    fn of<Body>(sweep: fn(Block, u16)) -> Option<Sweeper> {
+        Some(Sweeper { sweep, least: size_of::<Body>() as u64 })
+    }
     match kind {
-        Kind::Mutex => Some(Mutex::<()>::sweep),
-        Kind::ReentrantMutex => Some(ReentrantMutex::<()>::sweep),
-        Kind::Semaphore => Some(Semaphore::sweep),
-        Kind::OwnedSemaphore => Some(OwnedSemaphore::sweep),
-        Kind::Event => Some(Event::sweep),
-        Kind::Condvar => Some(Condvar::sweep),
-        Kind::Barrier => Some(Barrier::sweep),
+        Kind::Mutex => of::<holding::Words>(Mutex::<()>::sweep),
+        Kind::ReentrantMutex => of::<holding::Words>(ReentrantMutex::<()>::sweep),
+        Kind::Semaphore => of::<Count>(Semaphore::sweep),
+        Kind::OwnedSemaphore => of::<Desk>(OwnedSemaphore::sweep),
+        Kind::Event => of::<Flag>(Event::sweep),
+        Kind::Condvar => of::<Condition>(Condvar::sweep),
+        Kind::Barrier => of::<Rendezvous>(Barrier::sweep),
         _ => None,
     }
 }

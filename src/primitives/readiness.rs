@@ -33,6 +33,7 @@ impl Event {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(NOW, || self.subject())
     }
 
@@ -41,6 +42,10 @@ impl Event {
     /// # Errors
     /// If there can be no thread.
     pub async fn wait_async(&self) -> Result<(), Error> {
+        match self.site().keep() {
+            Err(Error::Gone) => return Ok(()),
+            kept => kept?,
+        }
         let flag = self.flag();
         let begun = since(flag.settings());
         let attempt = || was_set(flag, begun).then_some(Ok(()));
@@ -87,6 +92,7 @@ impl Semaphore {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(1, || self.subject())
     }
 
@@ -103,6 +109,7 @@ impl Semaphore {
     /// # Errors
     /// [`AcquireError::TooMany`]; else as [`acquire_async`](Self::acquire_async).
     pub async fn acquire_many_async(&self, count: u32) -> Result<(), AcquireError> {
+        self.site().keep().map_err(AcquireError::Attach)?;
         self.count().expect(count.into());
         let attempt = || match self.try_acquire_many(count) {
             Err(AcquireError::WouldBlock) => None,
@@ -146,6 +153,7 @@ impl OwnedSemaphore {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(NOW, || self.subject())
     }
 

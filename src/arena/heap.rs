@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Heap {
     segment: Arc<Segment>,
-    /// For each class, where the last object was made: the next one is looked for behind it.
+    /// For each class, where the last object was made: the next one is looked for from there on.
     last: [AtomicU64; CLASSES],
 }
 
@@ -51,11 +51,15 @@ impl Heap {
             place.tenure().give_up(making);
             return Err(error);
         }
-        let share = with_claims(&self.segment, |claims| {
-            place.tenure().announce(making, member.index());
+        let announced = with_claims(&self.segment, |claims, me| {
+            place.tenure().announce(making, me);
             claims.insert(number, making.id);
-            Share::counted(Arc::clone(&self.segment), number, making.id, member)
-        })?;
+        });
+        if let Err(error) = announced {
+            place.tenure().give_up(making);
+            return Err(error);
+        }
+        let share = Share::counted(Arc::clone(&self.segment), number, making.id, member);
         E::attach(Site::shared(Arc::clone(&self.segment), block, share), settings)
     }
 
@@ -63,14 +67,14 @@ impl Heap {
     pub(super) fn attach<E: Primitive>(&self, number: u32, id: u64, settings: &Settings) -> Result<E, Error> {
         let place = self.view().numbered(number).ok_or(Error::Gone)?;
         let member = self.segment.member()?;
-        let entered = with_claims(&self.segment, |claims| match claims.get_mut(number) {
+        let entered = with_claims(&self.segment, |claims, me| match claims.get_mut(number) {
             Some(claim) if claim.id == id => {
                 claim.shares += 1;
                 Ok(())
             }
             // We refer to another object in it.
             Some(_) => Err(Refused::Gone),
-            None => place.tenure().enter(id, member.index()).map(|()| claims.insert(number, id)),
+            None => place.tenure().enter(id, me).map(|()| claims.insert(number, id)),
         })?;
         match entered {
             Ok(()) => {}
@@ -92,7 +96,7 @@ impl Heap {
             return Ok(found);
         }
         // Before the arena grows: what the dead have left.
-        if self.segment.for_each_dead(|dead| sweep_as(&self.segment, dead, me)) > 0
+        if self.segment.sweep_for_the_dead() > 0
             && let Some(found) = self.find(class, me)
         {
             return Ok(found);
@@ -118,7 +122,7 @@ impl Heap {
         let count = layout::blocks(class);
         let rounds = (0..=known.len()).map(|step| (step, (last_slab + step) % known.len().max(1)));
         for (step, slab) in rounds {
-            if known.get(slab).and_then(|word| word.class()) != Some(class) {
+            if known.get(slab).and_then(|word| view.class(word)) != Some(class) {
                 continue;
             }
             // The first slab from there on, and at last what comes before.
@@ -127,7 +131,8 @@ impl Heap {
                 let place = view.block(slab, class, index);
                 if let Some(making) = place.tenure().make(me) {
                     let number = slab as u32 * BLOCKS + index;
-                    self.last[class].store(u64::from(number) + 1, Ordering::Relaxed);
+                    // The next one is looked for from here on, not behind it: it may be gone by then.
+                    self.last[class].store(number.into(), Ordering::Relaxed);
                     return Some((number, place, making));
                 }
             }
@@ -161,8 +166,8 @@ impl Heap {
 
     /// Gives back what the dead have left. Returns how many there were.
     pub(super) fn clean(&self) -> Result<usize, Error> {
-        let me = self.segment.member()?.index();
-        Ok(self.segment.for_each_dead(|dead| sweep_as(&self.segment, dead, me)))
+        self.segment.member()?;
+        Ok(self.segment.sweep_for_the_dead())
     }
 
     fn raise_high(&self, to: u32) {
@@ -197,22 +202,25 @@ fn check<E: Primitive>(found: &Described, settings: &Settings) -> Result<(), Err
     Ok(())
 }
 
-/// Ends what the last holder of an index left, as its next holder.
+/// Ends what the last holder of an index left, as its next holder: whoever calls this has the index's lock.
 pub(super) fn sweep(segment: &Segment, dead: u16) {
-    sweep_as(segment, dead, dead);
-}
-
-fn sweep_as(segment: &Segment, dead: u16, me: u16) {
     let view = View::new(segment);
     view.slabs().iter().for_each(|slab| slab.sweep(dead));
     for (_, place) in view.all() {
         let tenure = place.tenure();
-        if tenure.is_used_by(dead)
-            && let Ok(described) = place.describe()
-            && let Some(sweep) = sweep_of(described.kind, described.body_len, described.element.0)
-        {
-            sweep(place.block(&described), dead);
+        // Only what its mark keeps: another object may be half made. And nobody else takes the mark away.
+        if tenure.is_kept_by(dead) {
+            sweep_object(place, dead);
         }
-        tenure.sweep(dead, me);
+        tenure.sweep(dead);
+    }
+}
+
+/// Ends what the process `gone` was about in an object that its mark keeps.
+pub(super) fn sweep_object(place: Place<'_>, gone: u16) {
+    if let Ok(described) = place.describe()
+        && let Some(sweep) = sweep_of(described.kind, described.body_len, described.element.0)
+    {
+        sweep(place.block(&described), gone);
     }
 }

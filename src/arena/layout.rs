@@ -56,8 +56,8 @@ const IN_USE: u64 = 2 << 16;
 const CLASS_AT: u32 = 20;
 
 impl Slab {
-    /// The class of its blocks, if it is in use.
-    pub(super) fn class(&self) -> Option<usize> {
+    /// The class of its blocks, if it is in use: see [`View::class`].
+    fn class(&self) -> Option<usize> {
         // Acquire: pairs with the Release in `take`: what is in use has been reserved.
         class_of(self.0.load(Ordering::Acquire))
     }
@@ -174,6 +174,11 @@ impl Division {
         (0..CLASSES).find(|&class| stride(class) >= wanted)
     }
 
+    /// Whether blocks of `class` have room for their heads and an object, however small. Those of honest arenas do.
+    fn allows(self, class: usize) -> bool {
+        self.head_len + UNIT <= stride(class)
+    }
+
     /// Whether an object that says so of itself lies within a block of `class`.
     fn fits(self, described: &Described, class: usize) -> bool {
         self.table_at(described.body_len) + described.table_len <= stride(class)
@@ -225,6 +230,11 @@ impl<'a> View<'a> {
         unsafe { core::slice::from_raw_parts(self.segment.data(0).cast().as_ptr(), count) }
     }
 
+    /// The class of a slab's blocks, if it is in use.
+    pub(super) fn class(self, slab: &Slab) -> Option<usize> {
+        slab.class().filter(|&class| self.division.allows(class))
+    }
+
     /// The slabs of which any may be in use.
     pub(super) fn known_slabs(self) -> &'a [Slab] {
         let slabs = self.slabs();
@@ -232,9 +242,9 @@ impl<'a> View<'a> {
         &slabs[..(self.body().high.load(Ordering::Relaxed) as usize).min(slabs.len())]
     }
 
-    /// The block `index` of a slab of `class`, which must be in use.
+    /// The block `index` of a slab that is in use and was found to be of [`class`](Self::class).
     pub(super) fn block(self, slab: usize, class: usize, index: u32) -> Place<'a> {
-        debug_assert!(slab < self.slabs().len() && index < blocks(class));
+        debug_assert!(slab < self.slabs().len() && index < blocks(class) && self.division.allows(class));
         let at = slab * SLAB as usize + index as usize * stride(class) as usize;
         // SAFETY: in the tail, which has as many slabs.
         let start = unsafe { self.segment.tail().add(at) };
@@ -244,14 +254,17 @@ impl<'a> View<'a> {
     /// The block with a number, if there can be one.
     pub(super) fn numbered(self, number: u32) -> Option<Place<'a>> {
         let (slab, index) = ((number / BLOCKS) as usize, number % BLOCKS);
-        let class = self.slabs().get(slab)?.class()?;
+        let class = self.class(self.slabs().get(slab)?)?;
         (index < blocks(class)).then(|| self.block(slab, class, index))
     }
 
     /// All blocks of slabs in use, with their numbers.
     pub(super) fn all(self) -> impl Iterator<Item = (u32, Place<'a>)> {
-        let in_use =
-            self.known_slabs().iter().enumerate().filter_map(|(slab, word)| Some((slab, word.class()?)));
+        let in_use = self
+            .known_slabs()
+            .iter()
+            .enumerate()
+            .filter_map(move |(slab, word)| Some((slab, self.class(word)?)));
         in_use.flat_map(move |(slab, class)| {
             let first = slab as u32 * BLOCKS;
             (0..blocks(class)).map(move |index| (first + index, self.block(slab, class, index)))

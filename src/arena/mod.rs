@@ -128,7 +128,8 @@ impl Arena {
 
     /// How many bytes it has taken for its objects.
     pub fn reserved(&self) -> u64 {
-        self.heap.view().known_slabs().iter().filter(|slab| slab.class().is_some()).count() as u64 * SLAB
+        let view = self.heap.view();
+        view.known_slabs().iter().filter(|slab| view.class(slab).is_some()).count() as u64 * SLAB
     }
 
     /// Gives back what processes that died without dropping it had of the arena. That also happens by itself: whenever

@@ -1,9 +1,10 @@
 //! A process's hold on an object of an arena.
 
+use super::heap::sweep_object;
 use super::layout::View;
 use super::tenure::State;
 use crate::error::Error;
-use crate::segment::participants::{Claims, Registry};
+use crate::segment::participants::{Claims, Hold, Registry, Shared};
 use crate::segment::{Member, Segment};
 use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -48,22 +49,36 @@ impl Share {
     pub(crate) fn come_back(&self) -> Result<Member, Error> {
         let member = self.segment.member()?;
         let number = self.number;
-        let is_kept = with_claims(&self.segment, |claims| match claims.get_mut(number) {
-            // Counted since the child took part.
-            Some(claim) => claim.id == self.id,
-            None => {
-                let is_there = adopt(&self.segment, member.index(), number, self.id);
-                if is_there {
-                    claims.insert(number, self.id);
+        let is_kept = with_claims(&self.segment, |claims, me| {
+            // Another thread may have been here before us.
+            let is_new = !self.is_own() && !claims.with_inherited();
+            let is_kept = match claims.get_mut(number) {
+                Some(claim) if claim.id == self.id => {
+                    claim.shares += usize::from(is_new);
+                    true
                 }
-                is_there
+                Some(_) => false,
+                None => {
+                    let is_there = adopt(&self.segment, me, number, self.id);
+                    if is_there {
+                        claims.insert(number, self.id);
+                    }
+                    is_there
+                }
+            };
+            if is_kept {
+                // Relaxed: as in `Site::member_if_known`.
+                self.member.store(member.to_word(), Ordering::Relaxed);
             }
+            is_kept
         });
-        if !is_kept? {
-            return Err(Error::Gone);
-        }
-        self.member.store(member.to_word(), Ordering::Relaxed);
-        Ok(member)
+        if is_kept? { Ok(member) } else { Err(Error::Gone) }
+    }
+
+    /// Whether it is this very process that began it, or has used it, and not one that forked it.
+    fn is_own(&self) -> bool {
+        // Relaxed: as in `Site::member_if_known`.
+        Member::of(self.member.load(Ordering::Relaxed), self.segment.generation()).is_some()
     }
 
     /// Whether the object is in its block at this moment, for those who do not refer to it.
@@ -77,13 +92,17 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        // A child that never took part has counted nothing.
-        let Some(member) = self.segment.member_if_known() else { return };
-        let _ = with_claims(&self.segment, |claims| {
-            if claims.drop_one(self.number, self.id)
-                && let Some(place) = View::new(&self.segment).numbered(self.number)
-            {
-                place.tenure().leave(member.index());
+        let Ok(registry) = Registry::get() else { return };
+        let shared = Shared { number: self.number, id: self.id, is_own: self.is_own() };
+        registry.drop_share(&self.segment, shared, |hold, me| {
+            if hold == Hold::Kept {
+                return;
+            }
+            let Some(place) = View::new(&self.segment).numbered(self.number) else { return };
+            // What leaked guards hold is left to others, as when a process ends: nothing here can refer to it any more.
+            sweep_object(place, me);
+            if hold == Hold::Over {
+                place.tenure().leave(me);
             }
         });
     }
@@ -93,7 +112,7 @@ impl Drop for Share {
 ///
 /// # Errors
 /// [`Error::Gone`] if the process does not take part in the arena.
-pub(super) fn with_claims<R>(segment: &Segment, act: impl FnOnce(&mut Claims) -> R) -> Result<R, Error> {
+pub(super) fn with_claims<R>(segment: &Segment, act: impl FnOnce(&mut Claims, u16) -> R) -> Result<R, Error> {
     Registry::get()?.with_claims(segment, adopt, act).ok_or(Error::Gone)
 }
 

@@ -224,17 +224,42 @@ impl Tenure<'_> {
         }
     }
 
-    /// Ends what the dead participant `dead` was about, and what it referred to. `me` is who does so; it may be the next
-    /// holder of the same index.
-    pub(crate) fn sweep(&self, dead: u16, me: u16) {
+    /// Whether there is an object, complete, that stays as long as the mark of `index` does; nobody but the caller may take
+    /// that one away meanwhile. The mark may be one that its owner, before it died, never looked behind.
+    pub(crate) fn is_kept_by(&self, index: u16) -> bool {
+        for _ in 0..PATIENCE {
+            if !self.is_used_by(index) {
+                return false;
+            }
+            // As in `enter`: here the mark was seen instead of set, and who closes after this sees it as well.
+            if !mutated!("tenure.kept_fence") {
+                fence(Ordering::SeqCst);
+            }
+            let seen = self.read();
+            match seen.state() {
+                _ if mutated!("tenure.kept") => return true,
+                // The mark may have been wiped before the object was announced.
+                Some(State::Live) if self.is_used_by(index) => return true,
+                Some(State::Closing) => drop(self.exchange(seen, seen.next(State::Live, 0))),
+                Some(State::Live) => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Ends what the dead participant `dead` was about, and what it referred to, as the next holder of its index.
+    pub(crate) fn sweep(&self, dead: u16) {
         let seen = self.read();
         if seen.state() == Some(State::Making) && seen.owner() == dead {
             self.exchange(seen, seen.next(State::Free, 0));
         }
-        self.unmark(dead);
+        if self.is_used_by(dead) {
+            self.unmark(dead);
+        }
         // Even if it did not refer to it: it may have died between leaving and closing.
         if !mutated!("tenure.sweep_closes") {
-            self.close(me);
+            self.close(dead);
         }
     }
 

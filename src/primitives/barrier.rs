@@ -128,7 +128,7 @@ impl Barrier {
 
     /// Breaks it: who waits, and who comes, is told [`BarrierError::Broken`], until somebody resets it.
     pub fn abort(&self) {
-        if self.site().is_there() {
+        if self.site().keep().is_ok() {
             self.rendezvous().abort(self.attachment.barrier);
         }
     }

@@ -75,7 +75,7 @@ impl Condvar {
 
     #[inline]
     fn notify(&self, count: u32) {
-        if self.site().is_there() {
+        if self.site().keep().is_ok() {
             self.condition().tell(count, self.attachment.barrier);
         }
     }
@@ -104,9 +104,7 @@ impl Condvar {
     /// # Errors
     /// As [`Mutex::lock`](crate::Mutex::lock).
     pub fn wait_deadline<'a, T: Pod>(&self, guard: MutexGuard<'a, T>, deadline: Deadline) -> Woken<'a, T> {
-        if !self.site().is_there() {
-            return Err(LockError::Attach(Error::Gone));
-        }
+        self.site().keep().map_err(LockError::Attach)?;
         let was_told = |holding: &super::holding::Holding, taken| {
             holding.unlock_and_wait(taken, self.condition(), &self.attachment, deadline).is_ok()
         };

@@ -49,7 +49,9 @@ impl Event {
     /// Sets it, and wakes all who wait.
     ///
     /// This is async-signal-safe: it makes a few atomic accesses and at most one system call (`futex`), allocates nothing,
-    /// and takes no lock, also in a forked child. The handler must see to it that the handle is not dropped meanwhile.
+    /// and takes no lock, also in a forked child. The handler must see to it that the handle is not dropped meanwhile. A child
+    /// that has inherited an event in an [`Arena`](crate::Arena), and may outlive all others who have it, looks at it once
+    /// ([`is_set`](Self::is_set)) before it relies on this: that keeps the event, which this here must not.
     pub fn set(&self) {
         if self.site().is_there() {
             self.flag().set(self.attachment.barrier);
@@ -58,14 +60,14 @@ impl Event {
 
     /// Clears it: who comes from now on waits for the next time. Returns whether it was set.
     pub fn clear(&self) -> bool {
-        let was_set = self.site().is_there() && self.flag().clear();
+        let was_set = self.site().keep().is_ok() && self.flag().clear();
         self.settle();
         was_set
     }
 
     /// Whether it was set a moment ago.
     pub fn is_set(&self) -> bool {
-        let is_set = !self.site().is_there() || self.flag().is_set();
+        let is_set = self.site().keep().is_err() || self.flag().is_set();
         if !is_set {
             self.settle();
         }
@@ -86,6 +88,10 @@ impl Event {
     /// Waits until `deadline`. Returns whether it was set.
     pub fn wait_deadline(&self, deadline: Deadline) -> bool {
         let flag = self.flag();
+        // Before the count is read: else it might be another object's.
+        if self.site().keep().is_err() {
+            return true;
+        }
         let begun = flag.begin();
         if self.is_set() {
             return true;

@@ -34,6 +34,7 @@ impl Event {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(NOW, || self.subject())
     }
 
@@ -42,6 +43,10 @@ impl Event {
     /// # Errors
     /// If there can be no thread.
     pub async fn wait_async(&self) -> Result<(), Error> {
+        match self.site().keep() {
+            Err(Error::Gone) => return Ok(()),
+            kept => kept?,
+        }
         let flag = self.flag();
         let begun = since(flag.settings());
         let attempt = || was_set(flag, begun).then_some(Ok(()));
@@ -88,6 +93,7 @@ impl Semaphore {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(1, || self.subject())
     }
 
@@ -104,6 +110,7 @@ impl Semaphore {
     /// # Errors
     /// [`AcquireError::TooMany`]; else as [`acquire_async`](Self::acquire_async).
     pub async fn acquire_many_async(&self, count: u32) -> Result<(), AcquireError> {
+        self.site().keep().map_err(AcquireError::Attach)?;
         self.count().expect(count.into());
         let attempt = || match self.try_acquire_many(count) {
             Err(AcquireError::WouldBlock) => None,
@@ -147,6 +154,7 @@ impl OwnedSemaphore {
     /// # Errors
     /// What the operating system refuses: a descriptor, or a thread.
     pub fn readiness(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.site().keep()?;
         self.attachment.watched.descriptor(NOW, || self.subject())
     }
 

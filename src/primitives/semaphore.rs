@@ -104,9 +104,7 @@ impl Semaphore {
     /// [`AcquireError::WouldBlock`], [`AcquireError::TooMany`].
     #[inline]
     pub fn try_acquire_many(&self, count: u32) -> Result<(), AcquireError> {
-        if !self.site().is_there() {
-            return Err(AcquireError::Attach(Error::Gone));
-        }
+        self.site().keep().map_err(AcquireError::Attach)?;
         match self.count().try_take(count.into(), self.bound().into()) {
             Ok(()) => {
                 self.settle(1);
@@ -168,9 +166,7 @@ impl Semaphore {
     /// As [`release`](Self::release).
     #[inline]
     pub fn release_many(&self, count: u32) -> Result<(), ReleaseError> {
-        if !self.site().is_there() {
-            return Err(ReleaseError::Gone);
-        }
+        self.site().keep().map_err(|_| ReleaseError::Gone)?;
         let bound = self.bound();
         let given = self.count().give(count.into(), bound.into(), self.attachment.barrier);
         given.map_err(|why| match why {

@@ -206,8 +206,21 @@ impl Site {
         self.share.as_deref()
     }
 
-    /// Whether the object is still there: always, but for one in an arena that a forked child has never used, and its
-    /// parent and all others have dropped meanwhile.
+    /// Sees to it that the object stays there while it is used. It does anyway, but for one in an arena that a forked child
+    /// has not used yet: that one takes part here.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if its parent and all others have dropped it meanwhile; what keeps a child from taking part.
+    #[inline]
+    pub(super) fn keep(&self) -> Result<(), Error> {
+        if self.share.is_none() || self.member_if_known().is_some() {
+            Ok(())
+        } else {
+            self.member().map(drop)
+        }
+    }
+
+    /// Whether the object is there at this moment: the same without taking part, for signal handlers.
     #[inline]
     pub(super) fn is_there(&self) -> bool {
         self.share.is_none() || self.member_if_known().is_some() || self.is_still_there()

@@ -35,10 +35,21 @@ struct Member {
 }
 
 /// What this process refers to of the many objects in one segment, each of them by its number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Claims {
     by_number: HashMap<u32, Claim>,
     adopt: Option<Adopt>,
+    /// Whether the shares that were inherited by a fork are counted. If not, each is when it is first used.
+    with_inherited: bool,
+}
+
+/// A handle's share in an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared {
+    pub(crate) number: u32,
+    pub(crate) id: u64,
+    /// Whether this very process began it, or has used it.
+    pub(crate) is_own: bool,
 }
 
 /// Refers to the object with a number and an id, on behalf of the process that has just become the participant `me`, as its
@@ -60,34 +71,65 @@ impl Claims {
         self.by_number.get_mut(&number)
     }
 
+    /// None at all: as of a process that nothing can have been inherited by.
+    fn none() -> Self {
+        Claims { by_number: HashMap::new(), adopt: None, with_inherited: true }
+    }
+
+    /// Whether the shares that were inherited by a fork are counted.
+    pub(crate) fn with_inherited(&self) -> bool {
+        self.with_inherited
+    }
+
     /// The first share of an object.
     pub(crate) fn insert(&mut self, number: u32, id: u64) {
         self.by_number.insert(number, Claim { id, shares: 1, forks: fork::count() });
     }
 
-    /// One share less of the object `id`. Returns whether that was the last one, and no child can have inherited it.
-    pub(crate) fn drop_one(&mut self, number: u32, id: u64) -> bool {
-        let Some(claim) = self.by_number.get_mut(&number).filter(|claim| claim.id == id) else {
-            return false;
+    /// One share less. Returns what becomes of the process's hold on the object.
+    fn drop_one(&mut self, shared: Shared) -> Hold {
+        if !shared.is_own && !self.with_inherited {
+            return Hold::Kept;
+        }
+        let Some(claim) = self.by_number.get_mut(&shared.number).filter(|claim| claim.id == shared.id) else {
+            return Hold::Kept;
         };
         claim.shares = claim.shares.saturating_sub(1);
-        let is_over = claim.shares == 0 && claim.forks == fork::count();
-        if is_over {
-            self.by_number.remove(&number);
+        if claim.shares > 0 {
+            return Hold::Kept;
         }
-        is_over
+        if claim.forks != fork::count() {
+            return Hold::ForChildren;
+        }
+        self.by_number.remove(&shared.number);
+        Hold::Over
     }
 
     /// What a child takes over from its parent, whose claims these are, as the participant `me`.
-    fn inherit(&self, segment: &Segment, me: u16) -> Claims {
-        let Some(adopt) = self.adopt else { return Claims::default() };
+    fn inherit(self, segment: &Segment, me: u16) -> Claims {
+        let Some(adopt) = self.adopt else { return self };
         let forks = fork::count();
-        let inherited = self.by_number.iter().filter(|(_, claim)| claim.shares > 0);
-        let still_there = inherited.filter(|&(&number, claim)| adopt(segment, me, number, claim.id));
-        let by_number = still_there.map(|(&number, claim)| (number, Claim { forks, ..*claim })).collect();
-        Claims { by_number, adopt: self.adopt }
+        let inherited = self.by_number.into_iter().filter(|(_, claim)| claim.shares > 0);
+        let still_there = inherited.filter(|&(number, claim)| adopt(segment, me, number, claim.id));
+        let by_number = still_there.map(|(number, claim)| (number, Claim { forks, ..claim })).collect();
+        Claims { by_number, ..self }
     }
 }
+
+/// What becomes of a process's hold on an object when one of its shares is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// There are others, or it was none.
+    Kept,
+    /// It was the last one, but a child may have inherited it.
+    ForChildren,
+    /// It was the last one.
+    Over,
+}
+
+/// Of an ancestor nothing is known.
+#[derive(Debug)]
+struct Unknown;
 
 static CURRENT: AtomicPtr<Registry> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -142,10 +184,9 @@ impl Registry {
                 member.page.index()
             }
             None => {
-                let (parents, claims) = self.parents_place(segment.id);
-                let page = take_index(segment, parents)?;
+                let page = take_index(segment, self.parents_index(segment.id))?;
                 let index = page.index();
-                let claims = claims.map_or_else(Claims::default, |claims| claims.inherit(segment, index));
+                let claims = self.parents_claims(segment.id).inherit(segment, index);
                 members.insert(segment.id, Member { page, handles: 1, claims });
                 index
             }
@@ -154,43 +195,101 @@ impl Registry {
         Ok(index)
     }
 
-    /// The index that this process's parent, or the next of its ancestors that took part, had in the segment, 0 if none
-    /// did; and what it referred to there. Of one that was forked while another of its threads was at it, nothing is known.
-    fn parents_place(&self, id: FileId) -> (u16, Option<Claims>) {
+    /// Lets `act` see, of the ancestors that took part in the segment, what the child that this process is knows of them:
+    /// the nearest first, until there is a result. `None` behind one that was forked while another of its threads was at
+    /// its registry: of that one and those before it nothing is known. The caller holds this registry.
+    fn among_ancestors<R>(
+        &self,
+        mut act: impl FnMut(&mut HashMap<FileId, Member>) -> Option<R>,
+    ) -> Result<Option<R>, Unknown> {
         let mut ancestor = self.parents;
         while let Some(registry) = ancestor {
-            let Ok(members) = registry.members.try_lock() else { break };
-            if let Some(member) = members.get(&id) {
-                let Claims { by_number, adopt } = &member.claims;
-                return (member.page.index(), Some(Claims { by_number: by_number.clone(), adopt: *adopt }));
+            // Held by nobody in this process but whoever holds ours: by a thread that was not forked along, then.
+            let mut members = registry.members.try_lock().map_err(|_| Unknown)?;
+            if let Some(result) = act(&mut members) {
+                return Ok(Some(result));
             }
             ancestor = registry.parents;
         }
-        (0, None)
+        Ok(None)
     }
 
-    /// Lets `act` see what this process refers to in a segment of many objects, alone among its threads. `None` if the
-    /// process does not take part in it.
+    /// The index that this process's parent, or the next of its ancestors that took part, had in the segment; 0 if none
+    /// did, or nothing is known.
+    fn parents_index(&self, id: FileId) -> u16 {
+        let index = |members: &mut HashMap<_, Member>| members.get(&id).map(|member| member.page.index());
+        self.among_ancestors(index).unwrap_or(None).unwrap_or(0)
+    }
+
+    /// What that one referred to there. It is this process's from now on: its own children look no further.
+    fn parents_claims(&self, id: FileId) -> Claims {
+        let mut nearest = None;
+        let took_all = self.among_ancestors(|members| {
+            // The page is the ancestor's, and not mapped here: dropping it does nothing.
+            if let Some(member) = members.remove(&id)
+                && nearest.is_none()
+            {
+                nearest = Some(member.claims);
+            }
+            None::<()>
+        });
+        match (nearest, took_all) {
+            (Some(claims), _) => claims,
+            (None, Ok(_)) => Claims::none(),
+            (None, Err(Unknown)) => Claims { with_inherited: false, ..Claims::none() },
+        }
+    }
+
+    /// Lets `act` see what this process refers to in a segment of many objects, and as whom, alone among its threads.
+    /// `None` if the process does not take part in it.
     pub(crate) fn with_claims<R>(
         &self,
         segment: &Segment,
         adopt: Adopt,
-        act: impl FnOnce(&mut Claims) -> R,
+        act: impl FnOnce(&mut Claims, u16) -> R,
     ) -> Option<R> {
         let mut members = self.members();
-        let claims = &mut members.get_mut(&segment.id)?.claims;
+        let Member { claims, page, .. } = members.get_mut(&segment.id)?;
         claims.adopt = Some(adopt);
-        Some(act(claims))
+        Some(act(claims, page.index()))
+    }
+
+    /// Takes a handle's share in one of many objects back. `end` is told what is to be done, and as whom, alone among the
+    /// threads of this process.
+    pub(crate) fn drop_share(&self, segment: &Segment, shared: Shared, end: impl FnOnce(Hold, u16)) {
+        let mut members = self.members();
+        match members.get_mut(&segment.id) {
+            Some(Member { claims, page, .. }) => {
+                end(claims.drop_one(shared), page.index());
+                self.go_if_unused(members, segment);
+            }
+            // A child that never took part. When it does, it must not count what it has not any more.
+            None => {
+                let _ = self.among_ancestors(|members| {
+                    members.get_mut(&segment.id).map(|member| {
+                        if let Some(claim) = member.claims.get_mut(shared.number)
+                            && claim.id == shared.id
+                        {
+                            claim.shares = claim.shares.saturating_sub(1);
+                        }
+                    })
+                });
+            }
+        }
     }
 
     /// Takes a handle's share back; the last one gives the index up.
     pub(super) fn leave(&self, segment: &Segment) {
         let mut members = self.members();
-        let Entry::Occupied(mut entry) = members.entry(segment.id) else { return };
-        let member = entry.get_mut();
+        let Some(member) = members.get_mut(&segment.id) else { return };
         member.handles -= 1;
-        // What a child may still want of many objects keeps the process in its place.
-        if member.handles > 0 || !member.claims.by_number.is_empty() {
+        self.go_if_unused(members, segment);
+    }
+
+    fn go_if_unused(&self, mut members: MutexGuard<'_, HashMap<FileId, Member>>, segment: &Segment) {
+        let Entry::Occupied(entry) = members.entry(segment.id) else { return };
+        // What a child may still want of many objects keeps the process in its place, as do handles that it inherited.
+        if entry.get().handles > 0 || !entry.get().claims.by_number.is_empty() {
             return;
         }
         let page = entry.remove().page;
@@ -225,30 +324,40 @@ fn take_index(segment: &Segment, parents: u16) -> Result<LockPage, Error> {
 }
 
 fn lock_index(segment: &Segment, shunned: u16) -> Result<LockPage, Error> {
+    const LOOKS: u32 = 4;
     let limit = segment.geometry().participants;
     let mut patience = Patience::new();
     let mut full = 0;
     loop {
-        // Opened anew: a handed-over descriptor shares its description with its sender.
-        let open = || lock_page::private_description(segment.as_fd());
-        match LockPage::take(open, segment.id, candidates(segment, shunned)) {
-            Ok(page) => return Ok(page),
-            Err(NotTaken::NotOpened(why)) => match lock_index_by_name(segment, shunned, why)? {
-                Some(page) => return Ok(page),
-                None => full += 1,
-            },
-            Err(NotTaken::Full) => full += 1,
-            Err(NotTaken::Failed(error)) => return Err(error),
+        if let Some(page) = lock_one_of(segment, || candidates(segment, shunned))? {
+            return Ok(page);
         }
-        // Who removes a name nobody uses holds all indices for a moment. One look at that moment's end could
-        // miss it, so being full takes two.
-        let removing = segment.ask(lock_page::is_being_removed).unwrap_or(false);
-        if full > 1 && !removing || !patience.wait() {
+        full += 1;
+        // Who removes a name nobody uses holds all indices for a moment, and who sweeps for a dead one holds that one's.
+        // A look at that moment's end could miss it, so being full takes several.
+        let passing = segment.ask(lock_page::is_being_removed).unwrap_or(false)
+            || (1..=limit).any(|index| segment.is_inherited(index));
+        if full >= LOOKS && !passing || !patience.wait() {
             return Err(Error::TooManyParticipants { limit: limit.into() });
         }
-        if removing {
+        if passing {
             full = 0;
         }
+    }
+}
+
+/// Takes one of the indices that `candidates` gives, if any is free.
+fn lock_one_of<I: Iterator<Item = u16>>(
+    segment: &Segment,
+    candidates: impl Fn() -> I,
+) -> Result<Option<LockPage>, Error> {
+    // Opened anew: a handed-over descriptor shares its description with its sender.
+    let open = || lock_page::private_description(segment.as_fd());
+    match LockPage::take(open, segment.id, candidates()) {
+        Ok(page) => Ok(Some(page)),
+        Err(NotTaken::NotOpened(why)) => lock_one_by_name(segment, candidates, why),
+        Err(NotTaken::Full) => Ok(None),
+        Err(NotTaken::Failed(error)) => Err(error),
     }
 }
 
@@ -264,9 +373,9 @@ fn candidates(segment: &Segment, shunned: u16) -> impl Iterator<Item = u16> {
 }
 
 /// Without /proc, or when the descriptor was closed behind our back, by `why`.
-fn lock_index_by_name(
+fn lock_one_by_name<I: Iterator<Item = u16>>(
     segment: &Segment,
-    shunned: u16,
+    candidates: impl Fn() -> I,
     why: Option<std::io::Error>,
 ) -> Result<Option<LockPage>, Error> {
     const ACTION: &str = "open the segment once more, for its lock";
@@ -283,7 +392,7 @@ fn lock_index_by_name(
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let take = |leaf: &CStr| {
         let open = || file::open_at(place.dir.as_fd(), leaf, flags, 0);
-        LockPage::take(open, segment.id, candidates(segment, shunned))
+        LockPage::take(open, segment.id, candidates())
     };
     let mut taken = take(&place.leaf);
     if let (Err(NotTaken::NotOpened(_)), Some(temporary)) = (&taken, &home.temporary) {
@@ -352,6 +461,34 @@ impl Segment {
             }
         }
         found
+    }
+
+    /// Sweeps for each participant that died and in whose place there is nobody yet, and strikes it off the table. Whoever
+    /// sweeps has that place meanwhile, as its next holder would: what is swept away is no living process's. Returns how
+    /// many there were; one that another process is just sweeping for is not counted.
+    pub(crate) fn sweep_for_the_dead(&self) -> usize {
+        let me = self.member.load(Ordering::Relaxed) as u16;
+        let others = (1..=self.geometry.participants).filter(|&index| index != me);
+        others.filter(|&index| self.may_be_left(index) && self.sweep_in_its_place(index)).count()
+    }
+
+    /// Whether the last holder of `index` is dead and has no successor; also if that was so a moment ago.
+    fn may_be_left(&self, index: u16) -> bool {
+        // Relaxed: who has its lock looks again.
+        self.row(index).valid.load(Ordering::Relaxed) != 0 && self.is_dead(index)
+    }
+
+    fn sweep_in_its_place(&self, index: u16) -> bool {
+        let locked = !mutated!("segment.sweep_in_place");
+        let page = if locked { lock_one_of(self, || core::iter::once(index)).ok().flatten() } else { None };
+        // Relaxed: its former holders have lost the lock since they wrote it. None of them left it by himself otherwise.
+        if locked && page.is_none() || self.row(index).valid.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        self.sweep(index);
+        clear_row(self.row(index));
+        drop(page);
+        true
     }
 }
 

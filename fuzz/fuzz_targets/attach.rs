@@ -10,17 +10,20 @@ use arbitrary::Arbitrary;
 use bytemuck::Pod;
 use libfuzzer_sys::fuzz_target;
 use ringway::{
-    Connection, Deadline, End, Error, JoinableQueue, Options, Pipe, Queue, Wait, bytes, inspect, spsc,
+    Array, Barrier, Condvar, Connection, Deadline, End, Error, Event, JoinableQueue, Mutex, Options,
+    OwnedSemaphore, Pipe, Queue, ReentrantMutex, Semaphore, Value, Wait, bytes, inspect, spsc,
 };
 use ringway_fuzz::calls::{self, Call};
 use ringway_fuzz::crew::wake_in_time;
 use ringway_fuzz::list::{Few, Rest};
+use ringway_fuzz::locks::Meeting;
 use ringway_fuzz::{place, raw};
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -47,6 +50,16 @@ enum Object {
     Bytestrings,
     Tasks,
     ByteTasks,
+    Mutex,
+    Reentrant,
+    Semaphore,
+    Owned,
+    Event,
+    Condvar,
+    Barrier,
+    Number,
+    Large,
+    Array,
 }
 
 /// What to do to a word (in the header a half one).
@@ -125,10 +138,22 @@ enum What {
     Bytestrings,
     Tasks,
     ByteTasks,
+    Mutex,
+    Reentrant,
+    Semaphore,
+    Owned,
+    Event,
+    Condvar,
+    Barrier,
+    Number,
+    Large,
+    Array,
 }
 
 type Typed = u64;
 type Wide = [u32; 6];
+/// What locks protect.
+type Guarded = ringway_fuzz::locks::Value;
 
 #[allow(clippy::large_enum_variant, reason = "there are few, and not for long")]
 enum Endpoint {
@@ -143,10 +168,22 @@ enum Endpoint {
     Bytestrings(Queue<[u8]>),
     Tasks(JoinableQueue<Typed>),
     ByteTasks(JoinableQueue<[u8]>),
+    Mutex(Mutex<Guarded>),
+    Reentrant(ReentrantMutex<Guarded>),
+    Semaphore(Semaphore),
+    Owned(OwnedSemaphore),
+    Event(Event),
+    Condvar(Meeting),
+    Barrier(Barrier),
+    Number(Value<Typed>),
+    Large(Value<Wide>),
+    Array(Array<u32>),
 }
 
 /// The longest message that pipes accept here.
 const MAX: usize = 1 << 16;
+/// How long a writer is waited for.
+const SHORT: Duration = Duration::from_micros(20);
 /// Files are not made longer than this; up to here they may be used, too.
 const LONGEST: u64 = 1 << 40;
 const USABLE: u64 = 1 << 24;
@@ -154,7 +191,9 @@ const USABLE: u64 = 1 << 24;
 struct World {
     name: String,
     /// The bytes of a used object of each kind.
-    objects: [Vec<u8>; 9],
+    objects: [Vec<u8>; 19],
+    /// Nobody else's, for conditions.
+    mutex: Mutex<Guarded>,
 }
 
 /// The bytes of an object that `fill` has made and used.
@@ -239,8 +278,62 @@ impl World {
                 queue.close();
                 queue
             }),
+            object(|name| {
+                let mutex = Mutex::<Guarded>::options().participants(4).timed(true).create(name).unwrap();
+                // The guard leaves the lock taken, as a dead process does.
+                core::mem::forget(mutex.lock().unwrap());
+                mutex
+            }),
+            object(|name| {
+                let mutex = ReentrantMutex::<Guarded>::options().participants(4).create(name).unwrap();
+                core::mem::forget((mutex.lock().unwrap(), mutex.lock().unwrap()));
+                mutex
+            }),
+            object(|name| {
+                let semaphore =
+                    Semaphore::options().permits(3).bound(6).participants(4).create(name).unwrap();
+                semaphore.try_acquire().unwrap();
+                semaphore
+            }),
+            object(|name| {
+                let semaphore = OwnedSemaphore::options().permits(5).participants(4).create(name).unwrap();
+                core::mem::forget(semaphore.try_acquire().unwrap());
+                semaphore
+            }),
+            object(|name| {
+                let event = Event::options().participants(4).create(name).unwrap();
+                event.set();
+                event
+            }),
+            object(|name| {
+                let condvar = Condvar::options().participants(4).create(name).unwrap();
+                condvar.notify_all();
+                condvar
+            }),
+            object(|name| {
+                let barrier = Barrier::options().parties(3).participants(4).create(name).unwrap();
+                // Time runs out, and it is broken; then it is not any more.
+                assert!(barrier.wait_deadline(Deadline::NOW).is_err());
+                barrier.reset().unwrap();
+                barrier
+            }),
+            object(|name| {
+                let value = Value::<Typed>::options().value(7).participants(4).create(name).unwrap();
+                core::mem::forget(value.lock().unwrap());
+                value
+            }),
+            object(|name| {
+                let value = Value::<Wide>::options().participants(4).create(name).unwrap();
+                value.write([7; 6]).unwrap();
+                value
+            }),
+            object(|name| {
+                let array = Array::<u32>::options().capacity(5).participants(4).create(name).unwrap();
+                array.write_slice(1, &[7; 3]).unwrap();
+                array
+            }),
         ];
-        World { name: place::name("object"), objects }
+        World { name: place::name("object"), objects, mutex: Mutex::anonymous([0; 4]).unwrap() }
     }
 
     fn run(&self, input: &Input) {
@@ -318,7 +411,8 @@ impl World {
                 Part::Retired => (raw::HEADER, 8),
                 Part::Rows => (raw::ROWS, 64 * 4),
                 Part::Body => (body, body_len & !7),
-                Part::Data => (data, data_len),
+                Part::Data if data_len > 0 => (data, data_len),
+                Part::Data => (body, body_len & !7),
             };
             let at = from + usize::from(edit.at) * 8 % len;
             let word = edit.change.apply(raw::word_in(&bytes, at));
@@ -366,9 +460,13 @@ struct Opening<'a> {
 
 /// The methods of `Options<E>` for each `E`, whose bounds have no name outside the library.
 macro_rules! open_ring {
-    ($opening:expr, $endpoint:ty) => {{
+    ($opening:expr, $endpoint:ty) => {
+        open_ring!($opening, $endpoint, |options| options)
+    };
+    ($opening:expr, $endpoint:ty, $more:expr) => {{
         let Opening { world, fd, named, or_create, .. } = *$opening;
-        let options = $opening.options(<$endpoint>::options());
+        let more: fn(Options<$endpoint>) -> Options<$endpoint> = $more;
+        let options = more($opening.options(<$endpoint>::options()));
         if !named {
             options.from_fd(fd.try_clone().expect("no descriptor left"))
         } else if or_create {
@@ -404,6 +502,24 @@ impl Opening<'_> {
             What::Bytestrings => Endpoint::Bytestrings(open_ring!(self, Queue<[u8]>)?),
             What::Tasks => Endpoint::Tasks(open_ring!(self, JoinableQueue<Typed>)?),
             What::ByteTasks => Endpoint::ByteTasks(open_ring!(self, JoinableQueue<[u8]>)?),
+            What::Mutex => Endpoint::Mutex(open_ring!(self, Mutex<Guarded>)?),
+            What::Reentrant => Endpoint::Reentrant(open_ring!(self, ReentrantMutex<Guarded>)?),
+            What::Semaphore => Endpoint::Semaphore(open_ring!(self, Semaphore)?),
+            What::Owned => Endpoint::Owned(open_ring!(self, OwnedSemaphore)?),
+            What::Event => Endpoint::Event(open_ring!(self, Event)?),
+            What::Condvar => Endpoint::Condvar(Meeting {
+                condvar: open_ring!(self, Condvar)?,
+                mutex: self.world.mutex.clone(),
+            }),
+            What::Barrier => Endpoint::Barrier(open_ring!(self, Barrier)?),
+            // Nobody waits long for whom the bytes call a writer.
+            What::Number => Endpoint::Number(open_ring!(self, Value<Typed>)?),
+            What::Large => {
+                Endpoint::Large(open_ring!(self, Value<Wide>, |options| options.write_timeout(SHORT))?)
+            }
+            What::Array => {
+                Endpoint::Array(open_ring!(self, Array<u32>, |options| options.write_timeout(SHORT))?)
+            }
         })
     }
 
@@ -443,6 +559,16 @@ impl Endpoint {
             Endpoint::Bytestrings(queue) => calls::queue(queue, &mut Vec::new(), call),
             Endpoint::Tasks(queue) => calls::queue(queue, &mut Vec::new(), call),
             Endpoint::ByteTasks(queue) => calls::queue(queue, &mut Vec::new(), call),
+            Endpoint::Mutex(mutex) => calls::lock(mutex, call),
+            Endpoint::Reentrant(mutex) => calls::lock(mutex, call),
+            Endpoint::Semaphore(semaphore) => calls::lock(semaphore, call),
+            Endpoint::Owned(semaphore) => calls::lock(semaphore, call),
+            Endpoint::Event(event) => calls::lock(event, call),
+            Endpoint::Condvar(meeting) => calls::lock(meeting, call),
+            Endpoint::Barrier(barrier) => calls::lock(barrier, call),
+            Endpoint::Number(value) => calls::lock(value, call),
+            Endpoint::Large(value) => calls::lock(value, call),
+            Endpoint::Array(array) => calls::lock(array, call),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A peer without manners at a lock, a semaphore, an event, a condition and a barrier: it writes anything into their words,
+//! A peer without manners at a lock, a semaphore, an event, a condition, a barrier, a value and an array: it writes anything into their words,
 //! tables and values, into the participants' rows and the header, between the calls of handles that do not trust it, and
 //! from another thread during them. Each call ends, with a value that there can be or an error, and so does each opening;
 //! what a guard leads to stays as it is.
@@ -6,7 +6,10 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringway::{Barrier, Condvar, Event, Mutex, OwnedSemaphore, ReentrantMutex, Semaphore, Wait};
+use ringway::{
+    Array, Barrier, Condvar, Event, Mutex, Options, OwnedSemaphore, ReentrantMutex, Semaphore, Value as Cell,
+    Wait,
+};
 use ringway_fuzz::crew::{Mate, wake_in_time};
 use ringway_fuzz::list::{Few, Rest};
 use ringway_fuzz::locks::{BOUND, Call, Meeting, PARTIES, PERMITS, Value, Victim};
@@ -14,6 +17,7 @@ use ringway_fuzz::raw::{self, Raw};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -35,7 +39,26 @@ enum Kind {
     Event,
     Condvar,
     Barrier,
+    Number,
+    Large,
+    Array,
 }
+
+impl Kind {
+    /// What a handle says of the object's size.
+    fn size(self) -> u64 {
+        match self {
+            Kind::Semaphore => BOUND.into(),
+            Kind::Owned => PERMITS.into(),
+            Kind::Barrier => PARTIES.into(),
+            Kind::Array => ELEMENTS as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// How many elements the array has.
+const ELEMENTS: usize = 5;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Waiting {
@@ -153,7 +176,7 @@ impl Segment {
 
 struct World {
     /// In the order of `Kind`.
-    segments: [Segment; 7],
+    segments: [Segment; 10],
     /// Nobody else's, for the condition.
     mutex: Mutex<Value>,
     scribbler: Mate,
@@ -182,6 +205,15 @@ impl World {
             Segment::new(&Event::options().participants(4).anonymous().unwrap(), 32),
             Segment::new(&Condvar::options().participants(4).anonymous().unwrap(), 32),
             Segment::new(&Barrier::options().parties(PARTIES).participants(4).anonymous().unwrap(), 96),
+            Segment::new(&Cell::<u64>::options().value(7).participants(4).anonymous().unwrap(), 56 + 8),
+            Segment::new(
+                &Cell::<Value>::options().value([7; 4]).participants(4).anonymous().unwrap(),
+                112 + 2 * 32,
+            ),
+            Segment::new(
+                &Array::<u32>::options().values(&[7; ELEMENTS]).participants(4).anonymous().unwrap(),
+                112,
+            ),
         ];
         World { segments, mutex: Mutex::anonymous([0; 4]).unwrap(), scribbler: Mate::new() }
     }
@@ -200,12 +232,22 @@ impl World {
             ($object:ty) => {
                 two!($object, |object| object)
             };
-            ($object:ty, $victim:expr) => {{
-                let open = || <$object>::options().wait(wait).from_fd(memory()).expect("it is new");
+            ($object:ty, $victim:expr) => {
+                two!($object, $victim, |options| options)
+            };
+            ($object:ty, $victim:expr, $more:expr) => {{
+                let more: fn(Options<$object>) -> Options<$object> = $more;
+                let open = || more(<$object>::options().wait(wait)).from_fd(memory()).expect("it is new");
                 let victim = $victim;
                 let again = || drop(<$object>::from_fd(memory()).map(|object| format!("{object:?}")));
                 self.both(input, segment, &[victim(open()), victim(open())], again)
             }};
+        }
+        /// The same of cells, whose writers are not waited for long.
+        macro_rules! two_cells {
+            ($object:ty) => {
+                two!($object, |cell| cell, |options| options.write_timeout(Duration::from_micros(20)))
+            };
         }
         match input.kind {
             Kind::Mutex => two!(Mutex<Value>),
@@ -215,10 +257,19 @@ impl World {
             Kind::Event => two!(Event),
             Kind::Condvar => two!(Condvar, |condvar| Meeting { condvar, mutex: self.mutex.clone() }),
             Kind::Barrier => two!(Barrier),
+            Kind::Number => two_cells!(Cell<u64>),
+            Kind::Large => two_cells!(Cell<Value>),
+            Kind::Array => two_cells!(Array<u32>),
         }
     }
 
     fn both<V: Victim>(&self, input: &Input, segment: &Segment, objects: &[V; 2], again: impl Fn()) {
+        let size = input.kind.size();
+        self.attack(input, segment, objects, again);
+        assert!(objects.iter().all(|object| object.size() == size), "that is settled when it is opened");
+    }
+
+    fn attack<V: Victim>(&self, input: &Input, segment: &Segment, objects: &[V; 2], again: impl Fn()) {
         let victim = || {
             let (mut held, mut others) = (Vec::new(), Vec::new());
             for _ in 0..1 + input.rounds % 4 {

@@ -1,6 +1,7 @@
 //! One call after the other on an endpoint whose memory may hold anything: each must end, with a value or an error,
 //! and the value must be one that there can be.
 
+use crate::locks::{self, Victim};
 use arbitrary::Arbitrary;
 use bytemuck::Pod;
 use ringway::{Connection, Deadline, RecvError, SendError, bytes, spsc};
@@ -34,6 +35,25 @@ impl Call {
 }
 
 pub use crate::queues::call as queue;
+
+/// Three calls on a lock, a cell or their like, as what one takes another gives back.
+pub fn lock<V: Victim>(victim: &V, call: Call) {
+    let (word, micros) = (call.size as u8, call.timeout().as_micros() as u8);
+    let (size, mut held) = (victim.size(), Vec::new());
+    victim.call(&mut held, if call.which < 128 { locks::Call::Try(word) } else { locks::Call::Look });
+    let next = match call.which % 8 {
+        0 | 1 => locks::Call::Try(word),
+        2 => locks::Call::Wait(word, micros),
+        3 | 4 => locks::Call::Give(true, word),
+        5 => locks::Call::Clear(word),
+        6 => locks::Call::Look,
+        // Seldom: it makes a thread.
+        _ => locks::Call::Poll(call.which / 8, word),
+    };
+    victim.call(&mut held, next);
+    victim.call(&mut held, locks::Call::Give(call.size >= 256, word));
+    assert_eq!(victim.size(), size, "that is settled when it is opened");
+}
 
 /// Reads all of it, so that a view of what is not there is found out.
 pub(crate) fn read(bytes: &[u8]) -> usize {

@@ -1,6 +1,7 @@
 //! What the fuzz targets share: the segment's bytes seen raw, a place for named objects, and calls to try out.
 
 pub mod calls;
+pub mod cells;
 pub mod crew;
 pub mod list;
 pub mod locks;

@@ -6,6 +6,7 @@ use crate::{
     args::BenchArgs,
     error::Failure,
     harness::{self, Carried, Setup, pace::Limits, pin::Pins},
+    monitor,
     report::{
         histogram::Histogram,
         json::Object,
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
     drop(progress);
     if left_out {
-        eprintln!("ringway: with a single usable CPU nothing that spins can be measured; it is left out");
+        monitor::tell("with a single usable CPU nothing that spins can be measured; it is left out");
     }
     if args.json { Ok(()) } else { print_tables(&setup, &outcomes) }
 }

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     error::{Context, Failure},
     leash::Leash,
+    monitor,
     sys::{self, Signals},
 };
 
@@ -51,7 +52,7 @@ impl Run<'_> {
         let mut child = match prepared.spawn() {
             Ok(child) => child,
             Err(error) => {
-                eprintln!("ringway: {}: cannot run {}: {error}", self.name, program.display());
+                monitor::tell(format_args!("{}: cannot run {}: {error}", self.name, program.display()));
                 let is_missing = error.kind() == io::ErrorKind::NotFound;
                 return Err(Failure::Code(if is_missing { NOT_FOUND } else { CANNOT_RUN }));
             }

@@ -11,6 +11,7 @@ use ringway::{
 use crate::{
     args::parse_patience,
     error::{Failure, USAGE},
+    monitor,
     names::is_deserted,
     rendezvous::about,
 };
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &EventArgs) -> Result<(), Failure> {
     match try_to(&args.command) {
         // 1 is an answer, so what goes wrong is something else.
         Err(failure @ (Failure::Runtime(_) | Failure::Io(..))) => {
-            eprintln!("ringway: {failure}");
+            monitor::tell(&failure);
             Err(Failure::Code(USAGE))
         }
         done => done,
@@ -121,7 +122,7 @@ fn wait(which: &Which, timeout: Option<Duration>) -> Result<(), Failure> {
         while !is_deserted(watched.as_fd()) || watched.is_set() {
             thread::sleep(LOOK);
         }
-        eprintln!("ringway: {name}: its name was removed and nobody else is attached: nobody can set it");
+        monitor::note(&name, "its name was removed and nobody else is attached: nobody can set it");
         process::exit(USAGE.into());
     });
     match event.wait_deadline(timeout.map_or(Deadline::NEVER, Deadline::after)) {

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(text) = failure.text() {
-                eprintln!("ringway: {text}");
+                monitor::tell(text);
             }
             if let Failure::Signal(signal) = failure {
                 sys::die_of(signal);

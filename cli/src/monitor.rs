@@ -200,7 +200,7 @@ impl Watched<'_> {
     fn look_around(&self, line: &mut Line) {
         if let Some(why) = self.subject.hopeless() {
             line.clear();
-            eprintln!("ringway: {}: {why}", self.name);
+            tell(format_args!("{}: {why}", self.name));
             process::exit(i32::from(FAILED));
         }
     }
@@ -268,5 +268,16 @@ fn shorten(text: &str, width: usize) -> String {
 /// Notes for the user, where the progress line would be.
 pub(crate) fn note(name: &str, text: &str) {
     let clear = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-    eprintln!("{clear}ringway: {name}: {text}");
+    write_or_not(format_args!("{clear}ringway: {name}: {text}"));
+}
+
+/// A word to the user.
+pub(crate) fn tell(text: impl fmt::Display) {
+    write_or_not(format_args!("ringway: {text}"));
+}
+
+/// Where it cannot be written (to a full disk, or a pipe that nobody reads) it goes by unsaid. `eprintln!` would panic: a lock
+/// that is held would be left as if its holder had died, and the exit status would not be the one that was promised.
+fn write_or_not(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

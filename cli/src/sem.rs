@@ -1,6 +1,6 @@
 //! `ringway sem`: semaphores for shell scripts.
 
-use std::{ffi::OsString, os::fd::AsFd, time::Duration};
+use std::{ffi::OsString, mem, os::fd::AsFd, time::Duration};
 
 use clap::{Args, Subcommand};
 use ringway::{
@@ -283,6 +283,29 @@ fn conflict(args: &RunArgs, why: &str) -> Failure {
     Failure::Code(args.patience.conflict_exit_code)
 }
 
+/// A permit under which nothing has run yet. Dropped as it is, one that a dead holder left is left as that one did, so that the
+/// next one is told.
+struct Untried<'s>(Option<Permit<'s>>);
+
+impl<'s> Untried<'s> {
+    fn was_recovered(&self) -> bool {
+        self.0.as_ref().is_some_and(Permit::was_recovered)
+    }
+
+    fn begin(mut self) -> Option<Permit<'s>> {
+        self.0.take()
+    }
+}
+
+impl Drop for Untried<'_> {
+    fn drop(&mut self) {
+        // What this process still has when it ends comes back as what a killed one had does.
+        if self.was_recovered() {
+            mem::forget(self.0.take());
+        }
+    }
+}
+
 fn work(
     args: &RunArgs,
     semaphore: &OwnedSemaphore,
@@ -295,7 +318,9 @@ fn work(
             monitor::note(&args.name, text);
         }
     };
-    if permit.was_recovered() {
+    let untried = Untried(Some(permit));
+    let was_recovered = untried.was_recovered();
+    if was_recovered {
         say("the last holder of this permit died with it");
     }
     let failed = || format!("{}: cannot lock the file", args.name);
@@ -309,10 +334,9 @@ fn work(
             return Err(conflict(args, &format!("of a killed holder, {}", what())));
         }
     }
-    let environment = [
-        ("RINGWAY_SEM", args.name.clone()),
-        ("RINGWAY_RECOVERED", u8::from(permit.was_recovered()).to_string()),
-    ];
+    let permit = untried.begin();
+    let environment =
+        [("RINGWAY_SEM", args.name.clone()), ("RINGWAY_RECOVERED", u8::from(was_recovered).to_string())];
     let run = Run {
         name: &args.name,
         signals,

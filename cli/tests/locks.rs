@@ -132,6 +132,27 @@ fn it_ends_as_its_command_does() {
     assert_eq!(place.names(), [""; 0]);
 }
 
+/// What cannot be said changes nothing about what is done.
+#[test]
+fn a_standard_error_that_takes_nothing_is_no_reason_to_fail() {
+    let place = Place::new();
+    let mute = |arguments: &[&str]| {
+        let mut command = place.run(arguments);
+        command.stderr(fs::File::options().write(true).open("/dev/full").unwrap());
+        command.status().unwrap().code()
+    };
+    assert_eq!(mute(&["lock", "x", "/nonexistent"]), Some(127));
+    let seen = place.stat("x").unwrap();
+    assert_eq!((&seen["state"], &seen["recoveries"]), (&"free".into(), &0.into()), "{seen}");
+    let holder = lock(&place, &["x", "sleep", "1000"]);
+    await_holder_only(&place, "x", &holder);
+    assert_eq!(mute(&["lock", "-n", "-E", "9", "x", "true"]), Some(9));
+    assert_eq!(mute(&["event", "set", "y"]), Some(2));
+    kill(holder);
+    assert_eq!(mute(&["lock", "x", "true"]), Some(0));
+    place.start(&["rm", "x"]).succeed();
+}
+
 /// Kills a process that is no child of ours.
 fn kill_stranger(pid: u32) {
     // SAFETY: the call touches no memory. It fails if the process is gone, and it alone has that number until then.
@@ -478,6 +499,27 @@ fn what_a_killed_one_started_counts_among_those_that_run() {
     kill_stranger(survivor);
     fs::remove_file(file).unwrap();
     run(&["-p", "1", "true"]).succeed();
+    place.start(&["rm", "x"]).succeed();
+}
+
+#[test]
+fn who_gives_up_on_the_permit_of_a_killed_one_leaves_it_to_the_next_to_know() {
+    let place = Place::new();
+    let file = scratch(&place, ".pid");
+    let run = |arguments: &[&str]| place.start(&[&["sem", "run", "x"], arguments].concat());
+    let script = "sleep 1000 >/dev/null 2>&1 & echo $! >$0; wait";
+    let killed = run(&["-p", "1", "sh", "-c", script, file.to_str().unwrap()]);
+    let survivor = await_number(&file);
+    kill(killed);
+    for _ in 0..2 {
+        let ended = run(&["-w", "0.1", "true"]).end();
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(ended.stderr().contains("the last holder of this permit died with it"), "{}", ended.stderr());
+    }
+    kill_stranger(survivor);
+    fs::remove_file(file).unwrap();
+    assert_eq!(run(&["-q", "sh", "-c", "echo $RINGWAY_RECOVERED"]).succeed(), b"1\n");
+    assert_eq!(run(&["sh", "-c", "echo $RINGWAY_RECOVERED"]).succeed(), b"0\n");
     place.start(&["rm", "x"]).succeed();
 }
 

@@ -50,6 +50,30 @@ pub(super) fn with_guards() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The end of a handle by which the parent held it takes nothing from a child that has it by another handle.
+pub(super) fn with_the_end_of_a_handle() -> Result<(), Failure> {
+    let (mutex, again) = (Mutex::anonymous(0_u64)?, ReentrantMutex::anonymous(0_u64)?);
+    let (other, other_again) = (mutex.with_wait(Wait::Park), again.with_wait(Wait::Park));
+    let (third, third_again) = (mutex.with_wait(Wait::Park), again.with_wait(Wait::Park));
+    let held: &'static (Mutex<u64>, ReentrantMutex<u64>) = Box::leak(Box::new((mutex, again)));
+    let guards = (held.0.lock()?, held.1.lock()?);
+    let child = fork(|| {
+        let (_own, _own_again) = (other.lock().unwrap(), other_again.lock().unwrap());
+        // One that the parent's guard was counted for, and one that it was not.
+        drop(held.1.lock().unwrap());
+        // SAFETY: the guards, which are the only other ones that use the handles, are never touched here again.
+        unsafe { core::ptr::drop_in_place(core::ptr::from_ref(held).cast_mut()) };
+        assert!(matches!(third.try_lock(), Err(LockError::WouldDeadlock)));
+        let tried = std::thread::spawn(move || matches!(third_again.try_lock(), Err(LockError::WouldBlock)));
+        assert!(tried.join().unwrap());
+        // SAFETY: ends the child without running any destructor; those handles are gone.
+        unsafe { libc::_exit(0) };
+    });
+    drop(guards);
+    child.succeeded();
+    Ok(())
+}
+
 /// One thread holds it and another waits for it while a third one forks: the child has a copy of neither.
 pub(super) fn among_threads() -> Result<(), Failure> {
     for wait in [Wait::Park, Wait::Adaptive] {

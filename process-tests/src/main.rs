@@ -69,7 +69,7 @@ fn main() -> Result<(), Failure> {
         [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
             locks::play(kind, path, script)
         }
-        ["mutexfork"] => lock_scenes::with_guards(),
+        ["mutexfork"] => lock_scenes::with_guards().and_then(|()| lock_scenes::with_the_end_of_a_handle()),
         ["lockfork"] => lock_scenes::among_threads(),
         ["watchfork"] => lock_scenes::with_watches(),
         ["lockfull"] => lock_scenes::full(),

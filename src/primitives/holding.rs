@@ -80,8 +80,8 @@ pub(super) struct Holding {
     asked: AtomicU64,
     /// The thread that last made sure to be [remembered](thread::remember) here.
     known_to: AtomicU64,
-    /// The thread that has the lock by this handle; 0 if none has.
-    holder: AtomicU32,
+    /// The [`Holder`] that has the lock by this handle; 0 if none has.
+    holder: AtomicU64,
     /// Not 0 if it may have lent out references into what the lock protects.
     lent: AtomicU32,
     /// How many guards the holder has by this handle, if it can have several.
@@ -99,6 +99,26 @@ unsafe impl Sync for Holding {}
 pub(super) struct Taken {
     word: Word,
     member: Member,
+}
+
+/// Which thread has a lock by a handle, and in which process: a forked child has a copy of what its parent wrote there, and
+/// its one thread has the number of the thread that forked.
+///
+/// ```text
+/// the process, by its generation:32 | thread:32
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holder(u64);
+
+impl Holder {
+    #[inline(always)]
+    fn new(member: Member, thread: u32) -> Self {
+        Holder((member.generation() << 32) | u64::from(thread))
+    }
+
+    fn thread(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 impl Taken {
@@ -130,7 +150,7 @@ impl Holding {
             learnt: Learnt::new(wait),
             asked: AtomicU64::new(0),
             known_to: AtomicU64::new(0),
-            holder: AtomicU32::new(0),
+            holder: AtomicU64::new(0),
             lent: AtomicU32::new(0),
             generation: site.segment().generation(),
             guards: AtomicU64::new(0),
@@ -260,7 +280,7 @@ impl Holding {
             words.since.note(held.word());
         }
         // Relaxed: only the thread that finds its own number there concludes anything from it.
-        self.holder.store(thread, Ordering::Relaxed);
+        self.holder.store(Holder::new(member, thread).0, Ordering::Relaxed);
         self.lent.store(0, Ordering::Relaxed);
         Taken { word: held.word(), member }
     }
@@ -276,17 +296,18 @@ impl Holding {
     /// The thread `thread` of this process has ended. What it holds is left to others, unless somebody may still be
     /// looking at it.
     pub(super) fn bury(&self, thread: u32) {
-        if self.holder.load(Ordering::Relaxed) == thread && self.lent.load(Ordering::Relaxed) == 0 {
-            self.leave_if_held_by(thread);
+        let holder = Holder(self.holder.load(Ordering::Relaxed));
+        if holder.thread() == thread && self.lent.load(Ordering::Relaxed) == 0 {
+            self.leave_if_held_by(holder);
         }
     }
 
-    fn leave_if_held_by(&self, thread: u32) {
-        // A forked child has an index of its own, or none: it never finds itself in the word.
+    fn leave_if_held_by(&self, holder: Holder) {
         let Some(member) = self.site.member_if_known() else { return };
         let gate = &self.words().gate;
         let seen = gate.word().read();
-        if self.is_mine(seen, member, thread) {
+        // Not what a parent held when we were forked: what this thread has by now, it has by another handle.
+        if Holder::new(member, holder.thread()) == holder && self.is_mine(seen, member, holder.thread()) {
             gate.bury(seen, self.barrier);
         }
     }
@@ -310,17 +331,21 @@ impl Holding {
             return None;
         }
         let deeper = words.depth.load(Ordering::Relaxed).checked_add(1)?;
-        self.enter_again(deeper, thread);
+        self.enter_again(deeper, member, thread);
         Some(member)
     }
 
     /// The holder, which is the thread `thread`, has one more guard by this handle, and `depth` by all.
     #[inline]
-    pub(super) fn enter_again(&self, depth: u32, thread: u32) {
-        // Relaxed: as in `enter_first`.
+    pub(super) fn enter_again(&self, depth: u32, member: Member, thread: u32) {
+        // Relaxed, all: as in `enter_first`.
         self.words().depth.store(depth, Ordering::Relaxed);
-        self.guards.store(self.guards.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        self.holder.store(thread, Ordering::Relaxed);
+        let holder = Holder::new(member, thread).0;
+        // Others, who ended, may have left theirs.
+        let is_first = self.holder.load(Ordering::Relaxed) != holder;
+        let before = if is_first { 0 } else { self.guards.load(Ordering::Relaxed) };
+        self.guards.store(before.wrapping_add(1), Ordering::Relaxed);
+        self.holder.store(holder, Ordering::Relaxed);
     }
 
     /// The holder has one guard less by this handle.
@@ -394,10 +419,24 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
+        let holder = Holder(self.holder.load(Ordering::Relaxed));
+        if holder.0 == 0 {
+            return;
+        }
         // A guard was leaked, and so were all references it lent out; but they were borrowed by this handle.
-        match self.holder.load(Ordering::Relaxed) {
-            0 => {}
-            holder => self.leave_if_held_by(holder),
+        let leaked = self.guards.load(Ordering::Relaxed);
+        let depth = &self.words().depth;
+        match u64::from(depth.load(Ordering::Relaxed)).checked_sub(leaked) {
+            // The same thread has guards by other handles too. They keep the lock; as only that thread may count, it is theirs
+            // for good if this is another one.
+            Some(others @ 1..) => {
+                let Some(member) = self.site.member_if_known() else { return };
+                let is_us = Holder::new(member, thread::number()) == holder;
+                if is_us && self.is_mine(self.words().gate.word().read(), member, holder.thread()) {
+                    depth.store(others as u32, Ordering::Relaxed);
+                }
+            }
+            _ => self.leave_if_held_by(holder),
         }
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Reentry<'a> {
             let (found, limit) = (depth.into(), (u32::MAX - 1).into());
             return Err(LockError::Corrupt(Corrupt { field: "the lock's depth", found, limit, place: None }));
         };
-        holding.enter_again(deeper, thread::number());
+        holding.enter_again(deeper, member, thread::number());
         let entry = Reentry::counted(holding, member);
         if holding.words().gate.word().read().inconsistent() {
             return Err(LockError::OwnerDied(entry));

@@ -2,7 +2,9 @@
 
 use super::holding::Holding;
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::thread_end;
 use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
 use std::collections::HashMap;
 use std::sync::Weak;
 
@@ -12,7 +14,9 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 
 std::thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(0) };
-    static ESTATE: RefCell<Estate> = RefCell::new(Estate::default());
+    /// In a box that no destructor of a thread-local value drops: other such values may have guards in them, which hold until
+    /// they go. [`settle`] drops it after all of them.
+    static ESTATE: ManuallyDrop<RefCell<Option<Box<Estate>>>> = const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// The number of the running thread among those of its process; never 0.
@@ -47,20 +51,25 @@ struct Estate {
     enough: usize,
 }
 
-impl Drop for Estate {
-    fn drop(&mut self) {
-        for holding in self.known.values().filter_map(Weak::upgrade) {
-            holding.bury(number());
-        }
+/// The end of the thread: what it holds is left to others.
+fn settle() {
+    // Taken out: the end of a handle that goes with it may come back here.
+    let estate = ESTATE.with(|estate| estate.try_borrow_mut().ok()?.take());
+    for holding in estate.iter().flat_map(|estate| estate.known.values()).filter_map(Weak::upgrade) {
+        holding.bury(number());
     }
 }
 
 /// Sees to it that what this thread still holds by `holding` when it ends is left to others.
 #[cold]
 pub(super) fn remember(holding: &Weak<Holding>) {
-    // It fails only in a destructor of another thread-local, behind ours: then there is nobody left to tell.
-    let _ = ESTATE.try_with(|estate| {
+    ESTATE.with(|estate| {
         let Ok(mut estate) = estate.try_borrow_mut() else { return };
+        let estate = estate.get_or_insert_with(|| {
+            // Where that fails the process keeps what a thread leaves.
+            thread_end::call_at_the_end(settle);
+            Box::default()
+        });
         if estate.known.len() >= estate.enough {
             estate.known.retain(|_, holding| holding.strong_count() > 0);
             estate.enough = (2 * estate.known.len()).max(64);

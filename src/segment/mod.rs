@@ -323,6 +323,12 @@ impl Member {
         generation.is(self.0 >> 16)
     }
 
+    /// The generation of the process that it is.
+    #[inline(always)]
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> 16
+    }
+
     /// The participant index; never 0.
     #[inline]
     pub(crate) fn index(self) -> u16 {

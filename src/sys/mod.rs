@@ -12,3 +12,4 @@ pub(crate) mod membarrier;
 pub(crate) mod memory;
 mod own_page;
 pub(crate) mod socket;
+pub(crate) mod thread_end;

@@ -327,3 +327,40 @@ fn nonsense_ends_in_an_error() {
         assert!(matches!(handle.lock().unwrap_err(), LockError::OwnerDied(inherited) if *inherited == 3));
     }
 }
+
+std::thread_local! {
+    static KEPT: core::cell::RefCell<Option<Keeper>> = const { core::cell::RefCell::new(None) };
+}
+
+/// Looks at its mutex once more, and gives it back, when its thread ends.
+struct Keeper {
+    guard: crate::MutexGuard<'static, u64>,
+    other: Mutex<u64>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let other = self.other.clone();
+        let tried = std::thread::spawn(move || other.try_lock().map(|guard| *guard).is_ok());
+        let told = std::thread::spawn({
+            let other = self.other.clone();
+            move || matches!(other.try_lock(), Err(LockError::WouldBlock))
+        });
+        let (tried, told) = (tried.join().unwrap(), told.join().unwrap());
+        *self.guard = if !tried && told { 7 } else { 13 };
+    }
+}
+
+/// The destructors of thread-local values run one after the other: a guard in one of them holds until it goes.
+#[test]
+fn a_guard_in_a_thread_local_value_holds_to_the_end() {
+    let mutex: &'static Mutex<u64> = Box::leak(Box::new(Mutex::anonymous(0_u64).unwrap()));
+    let ended = std::thread::spawn(|| {
+        KEPT.with(|kept| {
+            let keeper = Keeper { guard: mutex.lock().unwrap(), other: mutex.with_wait(Wait::Park) };
+            *kept.borrow_mut() = Some(keeper);
+        });
+    });
+    ended.join().unwrap();
+    assert_eq!(*mutex.lock().expect("given back in order"), 7);
+}

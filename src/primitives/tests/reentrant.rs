@@ -87,3 +87,31 @@ fn what_nobody_repairs_is_given_up() {
     drop(error);
     assert!(matches!(mutex.lock().unwrap_err(), LockError::NotRecoverable));
 }
+
+#[test]
+fn the_end_of_one_handle_takes_nothing_from_a_guard_of_another() {
+    let mutex = ReentrantMutex::anonymous(1_u64).unwrap();
+    let other = other_handle(&mutex);
+    core::mem::forget(mutex.lock().unwrap());
+    let guard = other.lock().unwrap();
+    drop(mutex);
+    assert!(is_held_for_others(&other), "the guard is there");
+    drop(guard);
+    assert!(!is_held_for_others(&other), "the leaked one went with its handle");
+    assert!(other.lock().is_ok());
+}
+
+#[test]
+fn what_an_ended_thread_leaked_does_not_count_for_the_next() {
+    let mutex = ReentrantMutex::anonymous(1_u64).unwrap();
+    let other = other_handle(&mutex);
+    let handle = mutex.clone();
+    std::thread::spawn(move || core::mem::forget(handle.lock().unwrap())).join().unwrap();
+    let Err(LockError::OwnerDied(inherited)) = other.lock() else { panic!("granted as if all were well") };
+    let guard = inherited.recover(|value| value);
+    drop(mutex.lock().unwrap());
+    drop(mutex);
+    assert!(is_held_for_others(&other), "the guard is there");
+    drop(guard);
+    assert!(other.lock().is_ok());
+}

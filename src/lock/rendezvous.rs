@@ -2,6 +2,7 @@
 
 use crate::sync::{AtomicU64, Ordering, mutated, order};
 use crate::wait::{ALL, Barrier, Deadline, EventCount, TimedOut, Waiter};
+use core::mem;
 
 /// What all parties share, beside an [`Arrival`] for each. All-zero bytes are a new one.
 ///
@@ -100,6 +101,10 @@ pub(crate) enum MeetError {
     Corrupt(u64),
 }
 
+/// Each wake belongs to a meeting of all, so its fence costs nothing that counts; but every party that sleeps would pay
+/// for the light barrier, and interrupt the others, who are on their way.
+const BARRIER: Barrier = Barrier::Mutual;
+
 /// An honest try fails only because somebody else got further. So many failures in a row are a peer that scribbles.
 const PATIENCE: u32 = 1000;
 
@@ -114,8 +119,9 @@ impl Rendezvous {
         }
     }
 
-    /// Arrives as one party of the process `me`, and waits until `deadline` for the others. Returns its place. For `dead`
-    /// see [`Gate::lock`](super::Gate::lock).
+    /// Arrives as one party of the process `me`, and waits until `deadline` for the others. Returns its place. `dead`
+    /// tells whether the process with an index is gone: it is asked about the others at the end of each slice, never about
+    /// `me`.
     ///
     /// # Errors
     /// [`MeetError`].
@@ -124,13 +130,12 @@ impl Rendezvous {
         places: &[Arrival],
         me: u16,
         waiter: &mut Waiter,
-        barrier: Barrier,
         deadline: Deadline,
         dead: impl Fn(u16) -> bool,
     ) -> Result<usize, MeetError> {
-        let arrived = self.arrive(places, me, barrier)?;
-        self.open_next_if_all(places, arrived.generation, barrier);
-        self.wait_for_all(places, arrived, me, waiter, barrier, deadline, dead)
+        let arrived = self.arrive(places, me)?;
+        self.open_next_if_all(places, arrived.generation);
+        self.wait_for_all(places, arrived, me, waiter, deadline, dead)
     }
 
     /// Waits for the others as one that has arrived.
@@ -141,23 +146,26 @@ impl Rendezvous {
         arrived: Arrived,
         me: u16,
         waiter: &mut Waiter,
-        barrier: Barrier,
         deadline: Deadline,
         dead: impl Fn(u16) -> bool,
     ) -> Result<usize, MeetError> {
-        let attempt = || self.outcome(arrived, barrier);
+        let attempt = || self.outcome(arrived);
+        // The others are on their way, as a rule, and nobody goes to sleep here without them: to ask after each of them
+        // before each sleep would cost more than the meeting. Once a slice is soon enough.
+        let mut is_early = waiter.patrols_early(deadline);
         let patrol = || {
+            let is_early = mem::take(&mut is_early);
             if !mutated!("rendezvous.patrol") {
-                self.look_for_the_dead(places, arrived.generation, barrier, |owner| {
-                    owner != me && dead(owner)
+                self.look_for_the_dead(places, arrived.generation, |owner| {
+                    !is_early && owner != me && dead(owner)
                 });
             }
-            self.outcome(arrived, barrier)
+            self.outcome(arrived)
         };
-        let met = waiter.wait(&self.waiting, barrier, deadline, attempt, patrol, || false);
+        let met = waiter.wait(&self.waiting, BARRIER, deadline, attempt, patrol, || false);
         met.unwrap_or_else(|TimedOut| {
-            self.break_generation(arrived.generation, barrier);
-            match self.outcome(arrived, barrier) {
+            self.break_generation(arrived.generation);
+            match self.outcome(arrived) {
                 Some(Err(MeetError::Broken)) | None => Err(MeetError::TimedOut),
                 Some(outcome) => outcome,
             }
@@ -165,20 +173,20 @@ impl Rendezvous {
     }
 
     /// Takes a place in the generation that is open.
-    pub(crate) fn arrive(&self, places: &[Arrival], me: u16, barrier: Barrier) -> Result<Arrived, MeetError> {
+    pub(crate) fn arrive(&self, places: &[Arrival], me: u16) -> Result<Arrived, MeetError> {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             match seen.phase() {
                 None => return Err(MeetError::Corrupt(seen.0)),
                 Some(Phase::Broken) => return Err(MeetError::Broken),
-                Some(Phase::Breaking) => self.finish_breaking(seen, barrier),
+                Some(Phase::Breaking) => self.finish_breaking(seen),
                 Some(Phase::Open) => {
                     let generation = seen.generation();
                     if let Some(place) = places.iter().position(|place| place.claim(generation, me)) {
                         return Ok(Arrived { generation, place });
                     }
                     // All have arrived, and whoever was last has not opened the next one yet, or never will.
-                    self.open_next_if_all(places, generation, barrier);
+                    self.open_next_if_all(places, generation);
                 }
             }
             seen = self.look();
@@ -187,7 +195,7 @@ impl Rendezvous {
     }
 
     /// Opens the next generation if all have arrived in this one.
-    fn open_next_if_all(&self, places: &[Arrival], generation: u64, barrier: Barrier) {
+    fn open_next_if_all(&self, places: &[Arrival], generation: u64) {
         let seen = self.look();
         if seen.generation() != generation || seen.phase() != Some(Phase::Open) {
             return;
@@ -197,12 +205,12 @@ impl Rendezvous {
         }
         if self.exchange(seen, Seen::new(generation + 1, seen.breaks(), Phase::Open)) {
             let count = if mutated!("rendezvous.wakes_all") { 1 } else { ALL };
-            self.waiting.wake(count, barrier);
+            self.waiting.wake(count, BARRIER);
         }
     }
 
     /// How the generation of `arrived` ended, if it has.
-    fn outcome(&self, arrived: Arrived, barrier: Barrier) -> Option<Result<usize, MeetError>> {
+    fn outcome(&self, arrived: Arrived) -> Option<Result<usize, MeetError>> {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             let Some(phase) = seen.phase() else { return Some(Err(MeetError::Corrupt(seen.0))) };
@@ -213,7 +221,7 @@ impl Rendezvous {
                 if phase == Phase::Open {
                     return None;
                 }
-                self.finish_breaking(seen, barrier);
+                self.finish_breaking(seen);
             }
             let broke = self.has_broken(arrived.generation);
             let now = self.look();
@@ -241,7 +249,7 @@ impl Rendezvous {
     }
 
     /// Breaks the generation if it is open still.
-    fn break_generation(&self, generation: u64, barrier: Barrier) {
+    fn break_generation(&self, generation: u64) {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             if seen.generation() != generation {
@@ -251,10 +259,10 @@ impl Rendezvous {
                 Some(Phase::Open) => {
                     let breaking = Seen::new(generation, seen.breaks(), Phase::Breaking);
                     if self.exchange(seen, breaking) {
-                        return self.finish_breaking(breaking, barrier);
+                        return self.finish_breaking(breaking);
                     }
                 }
-                Some(Phase::Breaking) => return self.finish_breaking(seen, barrier),
+                Some(Phase::Breaking) => return self.finish_breaking(seen),
                 Some(Phase::Broken) | None => return,
             }
             seen = self.look();
@@ -262,7 +270,7 @@ impl Rendezvous {
     }
 
     /// Ends what whoever found it BREAKING, or made it so, may have died over.
-    fn finish_breaking(&self, seen: Seen, barrier: Barrier) {
+    fn finish_breaking(&self, seen: Seen) {
         let generation = seen.generation();
         let entry = &self.log[(seen.breaks() % LOG as u64) as usize];
         let mut logged = entry.load(Ordering::Relaxed);
@@ -279,28 +287,28 @@ impl Rendezvous {
         let broken = Seen::new(generation + 1, seen.breaks() + 1, Phase::Broken);
         self.exchange(seen, broken);
         if !mutated!("rendezvous.break_wakes") {
-            self.waiting.wake(ALL, barrier);
+            self.waiting.wake(ALL, BARRIER);
         }
     }
 
     /// Breaks the rendezvous, until it is reset.
-    pub(crate) fn abort(&self, barrier: Barrier) {
+    pub(crate) fn abort(&self) {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             if seen.phase() == Some(Phase::Broken) || seen.phase().is_none() {
                 break;
             }
-            self.break_generation(seen.generation(), barrier);
+            self.break_generation(seen.generation());
             seen = self.look();
         }
-        self.waiting.wake(ALL, barrier);
+        self.waiting.wake(ALL, BARRIER);
     }
 
     /// Makes it as good as new; whoever waits is told that it broke.
     ///
     /// # Errors
     /// [`MeetError::Corrupt`].
-    pub(crate) fn reset(&self, places: &[Arrival], barrier: Barrier) -> Result<(), MeetError> {
+    pub(crate) fn reset(&self, places: &[Arrival]) -> Result<(), MeetError> {
         let mut seen = self.look();
         for _ in 0..PATIENCE {
             let generation = seen.generation();
@@ -310,9 +318,9 @@ impl Rendezvous {
                     if places.iter().all(|place| place.owner_in(generation).is_none()) {
                         return Ok(());
                     }
-                    self.break_generation(generation, barrier);
+                    self.break_generation(generation);
                 }
-                Some(Phase::Breaking) => self.finish_breaking(seen, barrier),
+                Some(Phase::Breaking) => self.finish_breaking(seen),
                 Some(Phase::Broken) => {
                     if self.exchange(seen, Seen::new(generation, seen.breaks(), Phase::Open)) {
                         return Ok(());
@@ -325,30 +333,24 @@ impl Rendezvous {
     }
 
     /// If one of those who wait in `generation` is dead, it breaks. If all had arrived, they have met.
-    fn look_for_the_dead(
-        &self,
-        places: &[Arrival],
-        generation: u64,
-        barrier: Barrier,
-        dead: impl Fn(u16) -> bool,
-    ) {
-        self.open_next_if_all(places, generation, barrier);
+    fn look_for_the_dead(&self, places: &[Arrival], generation: u64, dead: impl Fn(u16) -> bool) {
+        self.open_next_if_all(places, generation);
         // The place first, the question after it; and it breaks only if it is open still, so that the dead one has died
         // while he was waited with.
         let mut owners = places.iter().filter_map(|place| place.owner_in(generation));
         if owners.any(dead) {
-            self.break_generation(generation, barrier);
+            self.break_generation(generation);
         }
     }
 
     /// Breaks it for those who wait with the dead participant `dead`.
-    pub(crate) fn sweep(&self, places: &[Arrival], dead: u16, barrier: Barrier) {
+    pub(crate) fn sweep(&self, places: &[Arrival], dead: u16) {
         let seen = self.look();
         match seen.phase() {
             Some(Phase::Open) => {
-                self.look_for_the_dead(places, seen.generation(), barrier, |owner| owner == dead);
+                self.look_for_the_dead(places, seen.generation(), |owner| owner == dead);
             }
-            Some(Phase::Breaking) => self.finish_breaking(seen, barrier),
+            Some(Phase::Breaking) => self.finish_breaking(seen),
             Some(Phase::Broken) | None => {}
         }
     }

@@ -7,7 +7,7 @@ use super::waiting::Attachment;
 use crate::error::{Corrupt, Error, Kind};
 use crate::lock::{Arrival, MeetError, Phase, Rendezvous};
 use crate::options::{Options, Settings};
-use crate::wait::{self, Deadline};
+use crate::wait::Deadline;
 use core::mem::size_of;
 use core::time::Duration;
 use std::sync::Arc;
@@ -113,11 +113,10 @@ impl Barrier {
     /// # Errors
     /// [`BarrierError::Timeout`]; else as [`wait`](Self::wait).
     pub fn wait_deadline(&self, deadline: Deadline) -> Result<Met, BarrierError> {
-        let Attachment { site, barrier, learnt, .. } = &*self.attachment;
+        let Attachment { site, learnt, .. } = &*self.attachment;
         let me = site.member().map_err(BarrierError::Attach)?.index();
         let dead = |index| site.is_dead(index);
-        let meet =
-            |waiter: &mut _| self.rendezvous().meet(self.places(), me, waiter, *barrier, deadline, dead);
+        let meet = |waiter: &mut _| self.rendezvous().meet(self.places(), me, waiter, deadline, dead);
         match learnt.use_for(meet) {
             Ok(place) => Ok(Met { place }),
             Err(MeetError::Broken) => Err(BarrierError::Broken),
@@ -129,7 +128,7 @@ impl Barrier {
     /// Breaks it: who waits, and who comes, is told [`BarrierError::Broken`], until somebody resets it.
     pub fn abort(&self) {
         if self.site().keep().is_ok() {
-            self.rendezvous().abort(self.attachment.barrier);
+            self.rendezvous().abort();
         }
     }
 
@@ -139,7 +138,7 @@ impl Barrier {
     /// [`BarrierError::Corrupt`], and in a forked child [`BarrierError::Attach`].
     pub fn reset(&self) -> Result<(), BarrierError> {
         self.site().member().map_err(BarrierError::Attach)?;
-        match self.rendezvous().reset(self.places(), self.attachment.barrier) {
+        match self.rendezvous().reset(self.places()) {
             Err(MeetError::Corrupt(word)) => Err(BarrierError::Corrupt(corrupt(word))),
             _ => Ok(()),
         }
@@ -188,7 +187,7 @@ impl Primitive for Barrier {
         let rendezvous = unsafe { block.body::<Rendezvous>() };
         // SAFETY: as above; its table consists of arrivals.
         if let Ok(places) = unsafe { block.table::<Arrival>() } {
-            rendezvous.sweep(places, dead, wait::Barrier::of_this_process());
+            rendezvous.sweep(places, dead);
         }
     }
 }

@@ -16,8 +16,11 @@ use crate::sys::membarrier;
 pub(crate) enum Barrier {
     /// Publishers fence the compiler only; [`Barrier::heavy`] interrupts them where it matters.
     Light(Registered),
-    /// Everybody fences for himself. For kernels, or filters, without `membarrier`.
+    /// Everybody fences for himself. For kernels, or filters, without `membarrier`; publishers elsewhere may have it.
     Fence,
+    /// Everybody fences for himself, and so does everybody else who publishes this. For what is published so rarely that
+    /// a fence each time is cheaper than interrupting all processors for each sleeper.
+    Mutual,
 }
 
 /// Proof that this process is registered with the kernel, so that every sleeper's heavy barrier reaches it.
@@ -41,7 +44,7 @@ impl Barrier {
             // Pairs with `heavy`: the kernel runs a full barrier on this processor between a sleeper's
             // announcement and its last look, and the compiler may not move the look before the store.
             Barrier::Light(_) => light_fence(),
-            Barrier::Fence => full_fence(),
+            Barrier::Fence | Barrier::Mutual => full_fence(),
         }
     }
 
@@ -57,7 +60,7 @@ impl Barrier {
         }
         // Pairs with the fence of a publisher that has no light barrier.
         fence(Ordering::SeqCst);
-        false
+        matches!(self, Barrier::Mutual)
     }
 }
 

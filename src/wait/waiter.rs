@@ -83,6 +83,12 @@ impl Waiter {
         self.wait_by(self.strategy, ec, barrier, deadline, attempt, patrol, more)
     }
 
+    /// Whether the first patrol of a [`wait`](Self::wait) comes before its first sleep, and not at the end of a slice or of
+    /// the wait.
+    pub(crate) fn patrols_early(&self, deadline: Deadline) -> bool {
+        self.strategy != Wait::Spin && deadline != Deadline::NOW
+    }
+
     /// As [`wait`](Self::wait), but never spins without bound: for what a thread holds that may need this very
     /// processor to let go of it.
     #[inline]

@@ -4,7 +4,7 @@ use crate::harness::Model;
 use crate::lock::{Arrival, MeetError, Phase, Rendezvous};
 use crate::sync::{AtomicU32, Ordering, Slot};
 use crate::sys::futex;
-use crate::wait::{Barrier, Deadline, Wait, Waiter};
+use crate::wait::{Deadline, Wait, Waiter};
 use loom::thread;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) const MODELS: &[Model] = &[
         name: "two_meet",
         preemptions: 2,
         body: two_meet,
-        kills: &["rendezvous.arrive", "rendezvous.exchange", "rendezvous.look"],
+        kills: &["rendezvous.arrive", "rendezvous.exchange", "rendezvous.look", "barrier.publisher", "barrier.sleeper"],
     },
     Model { name: "two_meet_twice", preemptions: 1, body: two_meet_twice, kills: &["rendezvous.generation"] },
     Model { name: "three_meet", preemptions: 1, body: three_meet, kills: &["rendezvous.wakes_all", "rendezvous.count"] },
@@ -43,10 +43,9 @@ impl Shared {
 
     fn meet(&self, me: u16) -> Result<usize, MeetError> {
         let mut waiter = Waiter::unsliced(Wait::Park);
-        let barrier = Barrier::of_this_process();
         // The kernel's answer is never stale: a read-modify-write.
         let dead = |who| self.dead.fetch_add(0, Ordering::Acquire) == u32::from(who);
-        self.rendezvous.meet(&self.places, me, &mut waiter, barrier, Deadline::NEVER, dead)
+        self.rendezvous.meet(&self.places, me, &mut waiter, Deadline::NEVER, dead)
     }
 
     /// Writes one's own, meets, and reads what all others have written.
@@ -113,7 +112,7 @@ fn two_meet_twice() {
 /// A party of three dies while it waits: the second learns it, the third never comes.
 fn one_is_dead() {
     let shared = Shared::new(3);
-    let _dead = shared.rendezvous.arrive(&shared.places, 1, Barrier::of_this_process()).unwrap();
+    let _dead = shared.rendezvous.arrive(&shared.places, 1).unwrap();
     let waiting = thread::spawn({
         let shared = shared.clone();
         move || shared.meet(2)
@@ -127,22 +126,20 @@ fn one_is_dead() {
 /// The heir of the dead one's index sweeps before anybody has found out.
 fn one_is_swept() {
     let shared = Shared::new(3);
-    let barrier = Barrier::of_this_process();
-    let _dead = shared.rendezvous.arrive(&shared.places, 1, barrier).unwrap();
+    let _dead = shared.rendezvous.arrive(&shared.places, 1).unwrap();
     let waiting = thread::spawn({
         let shared = shared.clone();
         move || shared.meet(2)
     });
-    shared.rendezvous.sweep(&shared.places, 1, barrier);
+    shared.rendezvous.sweep(&shared.places, 1);
     assert_eq!(waiting.join().unwrap(), Err(MeetError::Broken));
 }
 
 /// The last party arrives, and dies before it can tell the others: either of them opens the next generation.
 fn the_last_dies() {
     let shared = Shared::new(3);
-    let barrier = Barrier::of_this_process();
     let [one, other, _dead] =
-        [2, 3, 1].map(|me| shared.rendezvous.arrive(&shared.places, me, barrier).unwrap());
+        [2, 3, 1].map(|me| shared.rendezvous.arrive(&shared.places, me).unwrap());
     let survive = move |shared: &Shared, arrived, me| {
         let mut waiter = Waiter::unsliced(Wait::Park);
         let deadline = Deadline::NEVER;
@@ -151,7 +148,6 @@ fn the_last_dies() {
             arrived,
             me,
             &mut waiter,
-            barrier,
             deadline,
             |who| who == 1,
         );
@@ -169,19 +165,18 @@ fn the_last_dies() {
 /// Who waited when it broke is told so, even if it is as good as new when he looks, and others have met there since.
 fn broken_and_reset() {
     let shared = Shared::new(2);
-    let barrier = Barrier::of_this_process();
     let waiting = thread::spawn({
         let shared = shared.clone();
         move || shared.meet(2)
     });
     let came = shared.rendezvous.waiting_in(&shared.places).count() > 0;
-    shared.rendezvous.abort(barrier);
-    shared.rendezvous.reset(&shared.places, barrier).unwrap();
+    shared.rendezvous.abort();
+    shared.rendezvous.reset(&shared.places).unwrap();
     if came {
         assert_eq!(waiting.join().unwrap(), Err(MeetError::Broken));
     } else {
         // It came before the break, or finds it broken, or comes after the reset and waits until this.
-        shared.rendezvous.abort(barrier);
+        shared.rendezvous.abort();
         assert_eq!(waiting.join().unwrap(), Err(MeetError::Broken));
     }
 }

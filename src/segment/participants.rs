@@ -333,10 +333,13 @@ fn lock_index(segment: &Segment, shunned: u16) -> Result<LockPage, Error> {
             return Ok(page);
         }
         full += 1;
-        // Who removes a name nobody uses holds all indices for a moment, and who sweeps for a dead one holds that one's.
-        // A look at that moment's end could miss it, so being full takes several.
-        let passing = segment.ask(lock_page::is_being_removed).unwrap_or(false)
-            || (1..=limit).any(|index| segment.is_inherited(index));
+        // Who removes a name nobody uses holds all indices for a moment, and who sweeps for a dead one holds that one's:
+        // until he is done the row is the dead one's, and then empty, as is that of who just comes or goes. A look at that
+        // moment's end could miss it, so being full takes several.
+        let is_passing =
+            |index| segment.row(index).valid.load(Ordering::Relaxed) == 0 || segment.is_inherited(index);
+        let passing =
+            segment.ask(lock_page::is_being_removed).unwrap_or(false) || (1..=limit).any(is_passing);
         if full >= LOOKS && !passing || !patience.wait() {
             return Err(Error::TooManyParticipants { limit: limit.into() });
         }

@@ -13,14 +13,15 @@ pub(crate) struct Desk {
     waiting: EventCount,
 }
 
-/// A permit that is held.
-#[derive(Debug)]
+/// A permit that is held. Whoever has one gives it back once: small and plain, so that it stays in registers.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Permit {
     /// Which one.
-    pub(crate) number: usize,
+    pub(crate) number: u32,
     /// Whether its last holder died with it.
     pub(crate) was_recovered: bool,
-    held: Held,
+    /// What its holder left in its word.
+    pub(crate) word: Word,
 }
 
 /// Why there was no permit.
@@ -44,17 +45,24 @@ impl Desk {
         Desk { recovered: AtomicU64::new(0), waiting: EventCount::new() }
     }
 
+    /// Takes the permit `number` for the process `me` if that is simple: if it is free, and nobody died with it.
+    #[inline(always)]
+    pub(crate) fn try_take_this(words: &[LockWord], me: u16, number: u32) -> Option<Permit> {
+        let held = words.get(number as usize)?.try_lock_whole(me)?;
+        Some(Permit { number, was_recovered: false, word: held.word() })
+    }
+
     /// Takes a permit for the process `me`, if there is one; looks from `first` on.
     ///
     /// # Errors
     /// [`PermitError::None`] if there was a moment at which all were held; [`PermitError::Corrupt`].
     pub(crate) fn try_take(&self, words: &[LockWord], me: u16, first: usize) -> Result<Permit, PermitError> {
+        let first = first.checked_rem(words.len()).unwrap_or(0);
         let mut before = None;
         for _ in 0..PATIENCE {
             // Each transition of any word counts it up, so equal sums are equal words, all at one moment.
             let mut sum = 0_u64;
-            for at in 0..words.len() {
-                let number = (first % words.len() + at) % words.len();
+            for number in (first..words.len()).chain(0..first) {
                 match words[number].try_lock_as(me, false) {
                     Ok(held) => return Ok(self.taken(words, number, held)),
                     Err(Refused::Held(seen)) => sum = sum.wrapping_add(seen.acquisition()),
@@ -75,7 +83,7 @@ impl Desk {
     fn taken(&self, words: &[LockWord], number: usize, held: Held) -> Permit {
         let was_recovered = held.inconsistent();
         let held = if was_recovered { words[number].recovered(held) } else { held };
-        Permit { number, was_recovered, held }
+        Permit { number: number as u32, was_recovered, word: held.word() }
     }
 
     /// Takes a permit, waiting until `deadline`; for `dead` see [`Gate::lock`](super::Gate::lock).
@@ -163,13 +171,27 @@ impl Desk {
         None
     }
 
-    /// Gives a permit back.
-    #[inline]
-    pub(crate) fn give(&self, words: &[LockWord], permit: Permit, barrier: Barrier) {
-        words[permit.number].unlock(permit.held);
-        if !mutated!("permits.give_wakes") {
-            self.waiting.wake(1, barrier);
+    /// Gives the permit `number` back, whose holder left `word` in it, and wakes one who waits.
+    #[inline(always)]
+    pub(crate) fn give(&self, words: &[LockWord], number: u32, word: Word, barrier: Barrier) {
+        words[number as usize].unlock(Held::again(word));
+        if mutated!("permits.give_wakes") {
+            return;
         }
+        // The usual case alone is inlined, as in `Gate::unlock`.
+        if let Barrier::Light(_) = barrier {
+            barrier.before_wake();
+            if !self.waiting.is_awaited() {
+                return;
+            }
+        }
+        self.wake_one(barrier);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_one(&self, barrier: Barrier) {
+        self.waiting.wake(1, barrier);
     }
 
     /// Takes back what the dead participant `dead` holds.

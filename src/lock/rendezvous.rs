@@ -110,7 +110,7 @@ const PATIENCE: u32 = 1000;
 
 impl Rendezvous {
     /// A new one.
-    #[cfg(loom)]
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         Rendezvous {
             state: AtomicU64::new(0),
@@ -393,7 +393,7 @@ impl Rendezvous {
 
 impl Arrival {
     /// A place where nobody has been.
-    #[cfg(loom)]
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
         Arrival(AtomicU64::new(0))
     }
@@ -428,5 +428,35 @@ impl Arrival {
             }
         }
         false
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::wait::Wait;
+
+    /// Meets with one of whom `dead` says that he is.
+    fn meet_the_dead(deadline: Deadline, dead: impl Fn(&Rendezvous, u16) -> bool) -> u64 {
+        let (rendezvous, places) = (Rendezvous::new(), [(); 3].map(|()| Arrival::new()));
+        rendezvous.arrive(&places, 1).unwrap();
+        let mut waiter = Waiter::new(Wait::Park);
+        let met = rendezvous.meet(&places, 2, &mut waiter, deadline, |who| dead(&rendezvous, who));
+        assert_eq!(met, Err(MeetError::Broken));
+        rendezvous.waiting().counts().1
+    }
+
+    #[test]
+    fn nobody_asks_after_the_others_before_he_has_slept() {
+        let sleeps = meet_the_dead(Deadline::NEVER, |rendezvous, who| {
+            assert!(rendezvous.waiting().counts().1 > 0, "asked after {who} before he slept");
+            who == 1
+        });
+        assert_eq!(sleeps, 1, "the dead one kept him for longer than a slice");
+    }
+
+    #[test]
+    fn who_cannot_sleep_asks_at_once() {
+        assert_eq!(meet_the_dead(Deadline::NOW, |_, who| who == 1), 0);
     }
 }

@@ -141,10 +141,11 @@ macro_rules! handle {
     };
 }
 
-/// What a handle that is no more than a shared [`Attachment`](super::waiting::Attachment) has in common with others.
+/// What handles that share an [`Attachment`](super::waiting::Attachment) have in common.
 macro_rules! attached {
     ($handle:ident, $noun:literal) => {
         impl $handle {
+            #[inline]
             pub(super) fn site(&self) -> &$crate::primitives::site::Site {
                 &self.attachment.site
             }
@@ -152,7 +153,9 @@ macro_rules! attached {
             #[doc = concat!("Another handle to the same ", $noun, " with another way of waiting.")]
             #[must_use]
             pub fn with_wait(&self, wait: $crate::Wait) -> Self {
-                $handle { attachment: self.attachment.with_wait(wait) }
+                let mut other = self.clone();
+                other.attachment = self.attachment.with_wait(wait);
+                other
             }
         }
 

@@ -5,12 +5,14 @@ use super::handle::{attached, handle};
 use super::site::{Block, Needs, Primitive, Site};
 use super::waiting::Attachment;
 use crate::error::{Corrupt, Error, Kind};
-use crate::lock::{self, Desk, LockWord, PermitError};
+use crate::lock::{self, Desk, LockWord, PermitError, Word};
 use crate::options::{Options, Settings};
 use crate::segment::Member;
+use crate::sync::{AtomicU32, Ordering};
 use crate::wait::{Barrier, Deadline};
 use core::fmt;
 use core::mem::size_of;
+use core::ptr::NonNull;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -34,10 +36,28 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Taking one looks at each permit in turn: it is meant for hundreds of them, not for millions.
-#[derive(Clone)]
+/// Taking one tries the permit that this handle gave back last, and if somebody has that, looks at each in turn: it is
+/// meant for hundreds of them, not for millions.
 pub struct OwnedSemaphore {
     pub(super) attachment: Arc<Attachment>,
+    /// The table of the attachment's site: found once.
+    words: NonNull<[LockWord]>,
+    /// The permit that was given back last by this handle: most likely it is free, and its line at hand. A guess, so any
+    /// number will do. Each clone has its own.
+    last: AtomicU32,
+}
+
+// SAFETY: `words` points to memory that `attachment` keeps mapped, and consists of atomics.
+unsafe impl Send for OwnedSemaphore {}
+// SAFETY: as above.
+unsafe impl Sync for OwnedSemaphore {}
+
+impl Clone for OwnedSemaphore {
+    fn clone(&self) -> Self {
+        // Relaxed: a guess.
+        let last = AtomicU32::new(self.last.load(Ordering::Relaxed));
+        OwnedSemaphore { attachment: Arc::clone(&self.attachment), words: self.words, last }
+    }
 }
 
 handle!(
@@ -49,21 +69,23 @@ attached!(OwnedSemaphore, "semaphore");
 /// More would take too long to look through.
 const MOST: u64 = 65_536;
 
+/// What [`OwnedSemaphore::last`] is before any was given back.
+const NONE_YET: u32 = u32::MAX;
+
 /// A permit of an [`OwnedSemaphore`]; dropping it gives it back.
 ///
 /// It belongs to the process, and any thread of it may hold it. In a child forked meanwhile it is nothing.
 #[must_use = "the permit is given back at once if it is not kept"]
 pub struct Permit<'a> {
     semaphore: &'a OwnedSemaphore,
-    /// `None` once it is given back.
-    permit: Option<lock::Permit>,
+    permit: lock::Permit,
     member: Member,
 }
 
 impl Permit<'_> {
     /// Whether its last holder died with it.
     pub fn was_recovered(&self) -> bool {
-        self.permit.as_ref().is_some_and(|permit| permit.was_recovered)
+        self.permit.was_recovered
     }
 }
 
@@ -74,26 +96,23 @@ impl fmt::Debug for Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take()
-            && self.semaphore.site().segment().is_still(self.member)
-        {
-            let semaphore = self.semaphore;
-            semaphore.desk().give(semaphore.words(), permit, semaphore.attachment.barrier);
-        }
+        end(self.semaphore, self.permit.number, self.permit.word, self.member);
     }
 }
 
 impl OwnedSemaphore {
+    #[inline(always)]
     fn desk(&self) -> &Desk {
         // SAFETY: the body of such a semaphore is a desk, made of atomics.
         unsafe { self.site().body::<Desk>() }
     }
 
+    #[inline(always)]
     pub(super) fn words(&self) -> &[LockWord] {
-        // SAFETY: its table consists of lock words, which are atomic.
-        let words = unsafe { self.site().table::<LockWord>() };
-        words.unwrap_or_else(|_| unreachable!("checked at attach"))
+        // SAFETY: the table of the site, which is mapped as long as this lives; all of them are atomic.
+        unsafe { self.words.as_ref() }
     }
 
     /// How many permits there are.
@@ -116,26 +135,18 @@ impl OwnedSemaphore {
     ///
     /// # Errors
     /// [`AcquireError::Corrupt`], and in a forked child [`AcquireError::Attach`].
+    #[inline]
     pub fn acquire(&self) -> Result<Permit<'_>, AcquireError> {
-        self.acquire_deadline(Deadline::NEVER)
+        self.acquire_when(Some(Deadline::NEVER))
     }
 
     /// Takes a permit if there is one now, or if one of the holders is dead.
     ///
     /// # Errors
     /// [`AcquireError::WouldBlock`]; else as [`acquire`](Self::acquire).
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, AcquireError> {
-        let member = self.site().member().map_err(AcquireError::Attach)?;
-        let (desk, words, me) = (self.desk(), self.words(), member.index());
-        let permit = match desk.try_take(words, me, self.first(me)) {
-            Err(PermitError::None) => {
-                let dead = |index| self.site().is_dead(index);
-                desk.take_from_dead(words, me, dead).ok_or(AcquireError::WouldBlock)
-            }
-            tried => tried.map_err(refused),
-        };
-        self.settle();
-        Ok(Permit { semaphore: self, permit: Some(permit?), member })
+        self.acquire_when(None)
     }
 
     /// Takes a permit, waiting at most `timeout` for one.
@@ -150,25 +161,73 @@ impl OwnedSemaphore {
     ///
     /// # Errors
     /// [`AcquireError::Timeout`]; else as [`acquire`](Self::acquire).
+    #[inline]
     pub fn acquire_deadline(&self, deadline: Deadline) -> Result<Permit<'_>, AcquireError> {
+        self.acquire_when(Some(deadline))
+    }
+
+    /// Takes a permit, waiting until `deadline`; without one it does not wait.
+    #[inline(always)]
+    fn acquire_when(&self, deadline: Option<Deadline>) -> Result<Permit<'_>, AcquireError> {
+        match self.acquire_last() {
+            Some(permit) => Ok(permit),
+            // Taken apart, so that what the slow way returns through memory does not keep the fast way's permit there.
+            None => match self.acquire_slowly(deadline) {
+                Ok(permit) => Ok(permit),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Takes the permit this handle gave back last, if that is simple.
+    #[inline(always)]
+    fn acquire_last(&self) -> Option<Permit<'_>> {
+        let member = self.site().member_if_known()?;
+        // Relaxed: a guess, which the permit's word confirms or not.
+        let last = self.last.load(Ordering::Relaxed);
+        let permit = Desk::try_take_this(self.words(), member.index(), last)?;
+        self.settle();
+        Some(Permit { semaphore: self, permit, member })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_slowly(&self, deadline: Option<Deadline>) -> Result<Permit<'_>, AcquireError> {
         let member = self.site().member().map_err(AcquireError::Attach)?;
         let Attachment { site, barrier, learnt, .. } = &*self.attachment;
         let (me, dead) = (member.index(), |index| site.is_dead(index));
         let (desk, words, first) = (self.desk(), self.words(), self.first(me));
-        let permit = match desk.try_take(words, me, first) {
-            Err(PermitError::None) => {
+        let permit = match (desk.try_take(words, me, first), deadline) {
+            (Err(PermitError::None), Some(deadline)) => {
                 learnt.use_for(|waiter| desk.take(words, me, first, waiter, *barrier, deadline, dead))
             }
-            tried => tried,
+            (Err(PermitError::None), None) => desk.take_from_dead(words, me, dead).ok_or(PermitError::None),
+            (tried, _) => tried,
         };
         self.settle();
-        Ok(Permit { semaphore: self, permit: Some(permit.map_err(refused)?), member })
+        Ok(Permit { semaphore: self, permit: permit.map_err(refused)?, member })
     }
 
-    /// Where a process looks first, so that they do not all meet at the same permit.
+    /// Where to look first: beside the last one, and before there was any, so that processes do not all meet at the same.
     fn first(&self, me: u16) -> usize {
-        usize::from(me) * 7
+        match self.last.load(Ordering::Relaxed) {
+            NONE_YET => usize::from(me) * 7,
+            last => last as usize,
+        }
     }
+}
+
+/// The end of a permit. By value, so that permits stay in registers.
+#[inline(never)]
+fn end(semaphore: &OwnedSemaphore, permit: u32, word: Word, member: Member) {
+    if !semaphore.site().segment().is_still(member) {
+        return;
+    }
+    // Relaxed, and only if it is another one: threads may share the handle.
+    if semaphore.last.load(Ordering::Relaxed) != permit {
+        semaphore.last.store(permit, Ordering::Relaxed);
+    }
+    semaphore.desk().give(semaphore.words(), permit, word, semaphore.attachment.barrier);
 }
 
 fn refused(why: PermitError) -> AcquireError {
@@ -202,11 +261,13 @@ impl Primitive for OwnedSemaphore {
 
     fn attach(site: Site, settings: &Settings) -> Result<Self, Error> {
         // SAFETY: its table consists of lock words, which are atomic.
-        let count = unsafe { site.table::<LockWord>() }?.len() as u64;
+        let words = NonNull::from(unsafe { site.table::<LockWord>() }?);
+        let count = words.len() as u64;
         if !(1..=MOST).contains(&count) {
             return Err(Error::BadGeometry { field: "capacity", found: count, expected: MOST });
         }
-        Ok(OwnedSemaphore { attachment: Attachment::new(site, settings.wait) })
+        let (attachment, last) = (Attachment::new(site, settings.wait), AtomicU32::new(NONE_YET));
+        Ok(OwnedSemaphore { attachment, words, last })
     }
 
     fn sweep(block: Block, dead: u16) {

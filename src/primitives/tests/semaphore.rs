@@ -99,6 +99,27 @@ fn owned_permits_bound_how_many_are_inside() {
     assert_eq!((semaphore.available(), semaphore.recovered()), (2, 0));
 }
 
+/// Each handle tries the permit first that it gave back last, which another may have taken since.
+#[test]
+fn the_permit_given_back_last_is_tried_and_not_relied_on() {
+    let semaphore = OwnedSemaphore::anonymous(2).unwrap();
+    drop(semaphore.acquire().unwrap());
+    let other = semaphore.clone();
+    let (one, two) = (semaphore.acquire().unwrap(), other.acquire().unwrap());
+    assert_eq!((semaphore.available(), other.available()), (0, 0), "the same one twice");
+    assert!(matches!(other.try_acquire(), Err(AcquireError::WouldBlock)));
+    drop(one);
+    let again = other.try_acquire().unwrap();
+    drop((two, again));
+    // Damage is not overlooked by those who come back to it.
+    let table = semaphore.site().segment().geometry().data_at as u64;
+    super::scribble_at(&semaphore, table, 9);
+    super::scribble_at(&semaphore, table + 8, 9);
+    for handle in [&semaphore, &other] {
+        assert!(matches!(handle.try_acquire(), Err(AcquireError::Corrupt(why)) if why.found == 9));
+    }
+}
+
 /// A process that leaves takes nothing along.
 #[test]
 fn leaked_permits_come_back_with_the_last_handle() {

@@ -48,6 +48,12 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "pipe.abort", scenarios: &["pipe/send-in-pieces-then-loan"] },
     Planted { site: "pipe.abort_ends", scenarios: &["pipe/send-in-pieces"] },
     Planted { site: "pipe.dead_hold", scenarios: &["named/send-last"] },
+    // A block of an arena, and a piece of its memory.
+    Planted { site: "tenure.leave_closes", scenarios: &["arena/drop-last"] },
+    Planted { site: "tenure.sweep_closes", scenarios: &["arena/drop-last"] },
+    Planted { site: "arena.sweep_slabs", scenarios: &["arena/create-first"] },
+    Planted { site: "arena.sweep_objects", scenarios: &["arena/sweep"] },
+    Planted { site: "arena.wipe", scenarios: &["arena/create-again"] },
     // Readiness.
     Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
 ];

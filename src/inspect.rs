@@ -36,10 +36,12 @@ use core::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
+mod arena;
 mod pipe;
 mod primitives;
 mod queue;
 
+pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
 pub use primitives::{Barrier, Condvar, Event, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
@@ -61,8 +63,8 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring, messages of a queue, bytes of a byte ring or of each direction
-    /// of a pipe.
+    /// How much it holds: elements of a typed ring, messages of a queue, bytes of a byte ring, of an arena, or of each
+    /// direction of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
     pub element_size: u64,
@@ -132,6 +134,8 @@ pub enum Detail {
     Condvar(Condvar),
     /// Of a barrier.
     Barrier(Box<Barrier>),
+    /// Of an arena.
+    Arena(Box<Arena>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -330,7 +334,8 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         Kind::Barrier => {
             Detail::Barrier(Box::new(primitives::look_at_barrier(fd, Block::whole(geometry), table)?))
         }
-        Kind::Arena | Kind::Unknown(_) => Detail::None,
+        Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
+        Kind::Unknown(_) => Detail::None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! `ringway stat`: all that can be seen of one object.
 
+pub(crate) mod arena;
 pub(crate) mod primitives;
 
 use std::time::SystemTime;
@@ -20,7 +21,7 @@ use crate::{
     report::{json::Object, units},
 };
 
-/// Shows one ring, pipe, queue or lock: what is in it, who has it, who is attached, how often they waited
+/// Shows one ring, pipe, queue, lock or arena: what is in it, who has it, who is attached, how often they waited
 ///
 /// Looking disturbs nobody. Figures of a live object are not of one instant.
 #[derive(Args, Debug)]
@@ -104,7 +105,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
     };
     line(out, "capacity", &capacity);
     let taken = match seen.kind {
-        Kind::ByteQueue | Kind::JoinableQueue => " (most of them only when they are needed)",
+        Kind::ByteQueue | Kind::JoinableQueue | Kind::Arena => " (most of them only when they are needed)",
         _ => "",
     };
     line(
@@ -133,6 +134,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
             }
         }
         Detail::Queue(queue) => describe_queue(out, queue),
+        Detail::Arena(arena) => arena::describe(out, seen, arena),
         _ => primitives::describe(out, seen),
     }
     text
@@ -331,6 +333,7 @@ fn json(name: &str, seen: &Seen) -> Object {
             }
         }
         Detail::Queue(queue) => json_queue(object, queue),
+        Detail::Arena(arena) => arena::json(object, seen, arena),
         _ => primitives::json(object, seen),
     }
 }

@@ -102,6 +102,9 @@ pub(crate) struct Head {
     pub(crate) extent: AtomicU64,
 }
 
+/// How many words that is; behind them are those of the users.
+pub(crate) const HEAD_WORDS: usize = size_of::<Head>() / 8;
+
 /// What an object in a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Described {
@@ -175,12 +178,12 @@ impl Division {
     }
 
     /// Whether blocks of `class` have room for their heads and an object, however small. Those of honest arenas do.
-    fn allows(self, class: usize) -> bool {
+    pub(crate) fn allows(self, class: usize) -> bool {
         self.head_len + UNIT <= stride(class)
     }
 
     /// Whether an object that says so of itself lies within a block of `class`.
-    fn fits(self, described: &Described, class: usize) -> bool {
+    pub(crate) fn fits(self, described: &Described, class: usize) -> bool {
         self.table_at(described.body_len) + described.table_len <= stride(class)
     }
 }

@@ -36,10 +36,12 @@ use core::mem::{MaybeUninit, offset_of, size_of};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
+mod arena;
 mod pipe;
 mod primitives;
 mod queue;
 
+pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
 pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
@@ -61,7 +63,7 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring or an array, messages of a queue, bytes of a byte ring or of each
+    /// How much it holds: elements of a typed ring or an array, messages of a queue, bytes of a byte ring, an arena, or each
     /// direction of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
@@ -134,6 +136,8 @@ pub enum Detail {
     Barrier(Box<Barrier>),
     /// Of a value or an array.
     Cell(Box<Cell>),
+    /// Of an arena.
+    Arena(Box<Arena>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -336,7 +340,8 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             let is_large = geometry.kind == Kind::Array || geometry.element.0 > 8;
             Detail::Cell(Box::new(primitives::look_at_cell(fd, Block::whole(geometry), table, is_large)?))
         }
-        Kind::Arena | Kind::Unknown(_) => Detail::None,
+        Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
+        Kind::Unknown(_) => Detail::None,
     })
 }
 

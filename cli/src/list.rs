@@ -216,6 +216,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Barrier, _) => "barrier",
         (Kind::Value, _) => "value",
         (Kind::Array, _) => "array",
+        (Kind::Arena, _) => "arena",
         _ => "unknown",
     }
 }
@@ -230,6 +231,7 @@ fn fill(object: &Object) -> Option<f64> {
             (pipe.forth.held_bytes.max(back), object.capacity)
         }
         Detail::Queue(queue) => (queue.held, object.capacity),
+        Detail::Arena(arena) => (arena.used, object.capacity),
         _ => return None,
     };
     Some(held as f64 / whole.max(1) as f64)
@@ -242,6 +244,7 @@ fn corrupt(object: &Object) -> bool {
             [Some(&pipe.forth), pipe.back.as_ref()].into_iter().flatten().any(|lane| lane.corrupt.is_some())
         }
         Detail::Queue(queue) => queue.chunks.is_some_and(|chunks| chunks.corrupt > 0),
+        Detail::Arena(arena) => arena.corrupt > 0,
         _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! `ringway stat`: all that can be seen of one object.
 
+pub(crate) mod arena;
 pub(crate) mod cells;
 pub(crate) mod primitives;
 
@@ -21,7 +22,7 @@ use crate::{
     report::{json::Object, units},
 };
 
-/// Shows one ring, pipe, queue, lock or value: what is in it, who has it, who is attached, how often they waited
+/// Shows one object: what is in it, who has it, who is attached, how often they waited
 ///
 /// Looking disturbs nobody. Figures of a live object are not of one instant.
 #[derive(Args, Debug)]
@@ -105,7 +106,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
     };
     line(out, "capacity", &capacity);
     let taken = match seen.kind {
-        Kind::ByteQueue | Kind::JoinableQueue => " (most of them only when they are needed)",
+        Kind::ByteQueue | Kind::JoinableQueue | Kind::Arena => " (most of them only when they are needed)",
         _ => "",
     };
     line(
@@ -134,6 +135,7 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
             }
         }
         Detail::Queue(queue) => describe_queue(out, queue),
+        Detail::Arena(arena) => arena::describe(out, seen, arena),
         _ => primitives::describe(out, seen),
     }
     text
@@ -332,6 +334,7 @@ fn json(name: &str, seen: &Seen) -> Object {
             }
         }
         Detail::Queue(queue) => json_queue(object, queue),
+        Detail::Arena(arena) => arena::json(object, seen, arena),
         _ => primitives::json(object, seen),
     }
 }

@@ -79,6 +79,12 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "journal.log_first", scenarios: &["cells/write"] },
     Planted { site: "journal.settle", scenarios: &["cells/write-slice"] },
     Planted { site: "journal.settle", scenarios: &["cells/finish"] },
+    // A block of an arena, and a piece of its memory.
+    Planted { site: "tenure.leave_closes", scenarios: &["arena/drop-last"] },
+    Planted { site: "tenure.sweep_closes", scenarios: &["arena/drop-last"] },
+    Planted { site: "arena.sweep_slabs", scenarios: &["arena/create-first"] },
+    Planted { site: "arena.sweep_objects", scenarios: &["arena/sweep"] },
+    Planted { site: "arena.wipe", scenarios: &["arena/create-again"] },
     // Readiness.
     Planted { site: "bell.put_first", scenarios: &["bell/send-anonymous"] },
 ];

@@ -7,7 +7,7 @@ use crate::error::{Corrupt, Error};
 use crate::options::Settings;
 use crate::primitives::{Primitive, Site, sweep_of};
 use crate::segment::Segment;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, mutated};
 use std::sync::Arc;
 
 /// An attached arena.
@@ -205,11 +205,13 @@ fn check<E: Primitive>(found: &Described, settings: &Settings) -> Result<(), Err
 /// Ends what the last holder of an index left, as its next holder: whoever calls this has the index's lock.
 pub(super) fn sweep(segment: &Segment, dead: u16) {
     let view = View::new(segment);
-    view.slabs().iter().for_each(|slab| slab.sweep(dead));
+    if !mutated!("arena.sweep_slabs") {
+        view.slabs().iter().for_each(|slab| slab.sweep(dead));
+    }
     for (_, place) in view.all() {
         let tenure = place.tenure();
         // Only what its mark keeps: another object may be half made. And nobody else takes the mark away.
-        if tenure.is_kept_by(dead) {
+        if tenure.is_kept_by(dead) && !mutated!("arena.sweep_objects") {
             sweep_object(place, dead);
         }
         tenure.sweep(dead);

@@ -13,7 +13,7 @@ use super::tenure::Tenure;
 use crate::error::{Corrupt, Kind};
 use crate::primitives::{Block, Needs};
 use crate::segment::Segment;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, mutated};
 use core::mem::size_of;
 use core::ptr::NonNull;
 
@@ -102,6 +102,9 @@ pub(crate) struct Head {
     pub(crate) extent: AtomicU64,
 }
 
+/// How many words that is; behind them are those of the users.
+pub(crate) const HEAD_WORDS: usize = size_of::<Head>() / 8;
+
 /// What an object in a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Described {
@@ -175,12 +178,12 @@ impl Division {
     }
 
     /// Whether blocks of `class` have room for their heads and an object, however small. Those of honest arenas do.
-    fn allows(self, class: usize) -> bool {
+    pub(crate) fn allows(self, class: usize) -> bool {
         self.head_len + UNIT <= stride(class)
     }
 
     /// Whether an object that says so of itself lies within a block of `class`.
-    fn fits(self, described: &Described, class: usize) -> bool {
+    pub(crate) fn fits(self, described: &Described, class: usize) -> bool {
         self.table_at(described.body_len) + described.table_len <= stride(class)
     }
 }
@@ -323,7 +326,9 @@ impl<'a> Place<'a> {
         let body = unsafe { self.start.add(self.division.head_len as usize) };
         // SAFETY: the rest of the block, at a multiple of 8; what lies there, perhaps seen by stragglers, are atomics.
         let words = unsafe { core::slice::from_raw_parts(body.cast::<AtomicU64>().as_ptr(), len / 8) };
-        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        if !mutated!("arena.wipe") {
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
         self.block(described)
     }
 

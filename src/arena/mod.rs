@@ -8,15 +8,15 @@
 //! | `share` | a process's hold on an object |
 
 mod heap;
-mod layout;
+pub(crate) mod layout;
 mod share;
-mod tenure;
+pub(crate) mod tenure;
 
 use crate::channel::endpoint::endpoint;
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
 use crate::primitives::Primitive;
-use crate::segment::layout::{PARAMS, Plan};
+use crate::segment::layout::{Geometry, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
 use core::fmt;
 use core::str::FromStr;
@@ -202,17 +202,22 @@ impl Object for Arena {
     }
 
     fn attach(segment: Arc<Segment>, _settings: &Settings) -> Result<Self, Error> {
-        let geometry = segment.geometry();
-        let (capacity, tail_len) = (geometry.capacity, geometry.tail_len as u64);
-        let bad = |field, found, expected| Err(Error::BadGeometry { field, found, expected });
-        if tail_len != capacity || !(1..=MOST).contains(&capacity) || !capacity.is_multiple_of(SLAB) {
-            return bad("tail length", tail_len, capacity);
-        }
-        if geometry.areas != 1 || (geometry.data_len as u64) < words_len(capacity) {
-            return bad("data length", geometry.data_len as u64, words_len(capacity));
-        }
+        check_geometry(segment.geometry())?;
         Ok(Arena { heap: Arc::new(Heap::new(segment)) })
     }
+}
+
+/// Whether an arena can lie so in its segment.
+pub(crate) fn check_geometry(geometry: &Geometry) -> Result<(), Error> {
+    let (capacity, tail_len) = (geometry.capacity, geometry.tail_len as u64);
+    let bad = |field, found, expected| Err(Error::BadGeometry { field, found, expected });
+    if tail_len != capacity || !(1..=MOST).contains(&capacity) || !capacity.is_multiple_of(SLAB) {
+        return bad("tail length", tail_len, capacity);
+    }
+    if geometry.areas != 1 || (geometry.data_len as u64) < words_len(capacity) {
+        return bad("data length", geometry.data_len as u64, words_len(capacity));
+    }
+    Ok(())
 }
 
 /// Bytes of the slabs' words.

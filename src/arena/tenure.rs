@@ -64,6 +64,12 @@ pub(crate) enum Refused {
 }
 
 impl Word {
+    /// A copy that somebody took, perhaps from a file.
+    #[cfg(not(loom))]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Word(bits)
+    }
+
     /// `None` if no honest process writes such a word.
     pub(crate) fn state(self) -> Option<State> {
         match ((self.0 >> OWNER_BITS) & STATE_MASK, self.owner() != 0) {

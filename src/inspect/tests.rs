@@ -307,3 +307,40 @@ fn body_at(file: &File) -> u64 {
     file.read_exact_at(&mut word, offset_of!(Header, body_at) as u64).unwrap();
     u64::from_ne_bytes(word)
 }
+
+#[test]
+fn an_arena_tells_what_is_in_it() {
+    let place = Place::new("arena");
+    let arena = crate::Arena::options().capacity(1 << 20).create(place.name()).unwrap();
+    let look = || match stat(place.name()).unwrap().detail {
+        Detail::Arena(arena) => *arena,
+        other => panic!("no arena: {other:?}"),
+    };
+    let empty = look();
+    assert_eq!((empty.objects.len(), empty.reserved, empty.blocks, empty.holders.len()), (0, 0, 0, 0));
+    let locks: Vec<_> =
+        (0..3_u64).map(|value| crate::Mutex::options().value(value).create_in(&arena).unwrap()).collect();
+    let event = crate::Event::options().create_in(&arena).unwrap();
+    let barrier = crate::Barrier::options().parties(100).create_in(&arena).unwrap();
+    let held = locks[1].lock().unwrap();
+    let seen = look();
+    let count = |kind| seen.objects.iter().find(|of| of.kind == kind).map(|of| (of.count, of.locked));
+    assert_eq!(count(Kind::Mutex), Some((3, 1)));
+    assert_eq!((count(Kind::Event), count(Kind::Barrier)), (Some((1, 0)), Some((1, 0))));
+    assert_eq!((seen.making, seen.unused, seen.corrupt), (0, 0, 0));
+    assert_eq!((seen.reserved, seen.used), (2 << 16, 4 * 128 + 1024));
+    assert_eq!((seen.blocks, seen.free), (512 + 64, 512 - 4 + 64 - 1));
+    assert_eq!((seen.holders[0].participant.pid, seen.holders[0].objects), (Some(std::process::id()), 5));
+    drop((held, event, barrier));
+    drop(locks);
+    let seen = look();
+    assert_eq!((seen.objects.len(), seen.free, seen.used, seen.holders.len()), (0, 576, 0, 0));
+
+    // A block that means nothing, and a slab that cannot be.
+    let file = writable(&place);
+    let tail = stat(place.name()).unwrap().file_len - (1 << 20);
+    file.write_all_at(&u64::MAX.to_ne_bytes(), tail).unwrap();
+    file.write_all_at(&u64::MAX.to_ne_bytes(), tail - 4096 + 8).unwrap();
+    let seen = look();
+    assert_eq!((seen.corrupt, seen.reserved), (1, 1 << 16));
+}

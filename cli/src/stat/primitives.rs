@@ -73,6 +73,7 @@ pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
         Detail::Barrier(barrier) => {
             (share(barrier.arrived.len() as u64, barrier.parties), notes_if(barrier.broken, "broken"))
         }
+        Detail::Arena(arena) => (None, vec![super::arena::in_short(arena)]),
         _ => (None, vec![]),
     }
 }

@@ -1,5 +1,6 @@
 //! All scenarios, by subject.
 
+mod arena;
 mod barrier;
 mod bell;
 mod byte_queue;
@@ -31,6 +32,7 @@ pub use faulty::faulty;
 /// All of them; those that take long come first, so that the processors end at about the same time.
 pub fn all() -> Vec<Scenario> {
     let subjects = [
+        arena::scenarios(),
         segment::scenarios(),
         named::scenarios(),
         bell::scenarios(),

@@ -139,7 +139,6 @@ impl Rendezvous {
     }
 
     /// Waits for the others as one that has arrived.
-    #[expect(clippy::too_many_arguments, reason = "who, how, until when, and what to ask meanwhile")]
     pub(crate) fn wait_for_all(
         &self,
         places: &[Arrival],
@@ -162,7 +161,8 @@ impl Rendezvous {
             }
             self.outcome(arrived)
         };
-        let met = waiter.wait(&self.waiting, BARRIER, deadline, attempt, patrol, || false);
+        let met =
+            waiter.wait_among(places.len(), &self.waiting, BARRIER, deadline, attempt, patrol, || false);
         met.unwrap_or_else(|TimedOut| {
             self.break_generation(arrived.generation);
             match self.outcome(arrived) {

@@ -105,6 +105,24 @@ impl Waiter {
         self.wait_by(strategy, ec, barrier, deadline, attempt, patrol, more)
     }
 
+    /// As [`wait`](Self::wait), for one of so many `parties` that wait until all have come. If there are more of them than
+    /// processors, at least one needs the very processor that spinning would keep from it.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a wait, each a closure of its own type")]
+    pub(crate) fn wait_among<R>(
+        &mut self,
+        parties: usize,
+        ec: &EventCount,
+        barrier: Barrier,
+        deadline: Deadline,
+        attempt: impl FnMut() -> Option<R>,
+        patrol: impl FnMut() -> Option<R>,
+        more: impl Fn() -> bool,
+    ) -> Result<R, TimedOut> {
+        let is_crowded = self.strategy == Wait::Adaptive && parties > cpus::online();
+        let strategy = if is_crowded { Wait::Park } else { self.strategy };
+        self.wait_by(strategy, ec, barrier, deadline, attempt, patrol, more)
+    }
+
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the parts of a wait, each a closure of its own type")]
     fn wait_by<R>(

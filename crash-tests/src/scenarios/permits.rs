@@ -96,6 +96,19 @@ fn alone() -> Vec<Scenario> {
                 all_must_be_back(permits, |count| count == 1 || count == 0 && !death.after)
             },
         ),
+        // The one it had just given back.
+        Scenario::new(
+            "permits/acquire-again",
+            || create(2, 3),
+            |_| {
+                let permits = open();
+                drop(permits.acquire().unwrap());
+                operation(|| std::mem::forget(permits.acquire().unwrap()));
+            },
+            |permits, death: Death| {
+                all_must_be_back(permits, |count| count == 1 || count == 0 && !death.after)
+            },
+        ),
         Scenario::new(
             "permits/drop",
             || create(2, 3),

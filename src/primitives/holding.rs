@@ -61,6 +61,9 @@ impl Since {
 pub(crate) const WORDS: usize = size_of::<Words>();
 const _: () = assert!(WORDS == 56, "a word of eight bytes fits the same cache line");
 
+/// So many threads take a lock by the same handle without getting in each other's way.
+const KNOWN: usize = 8;
+
 /// One handle to a lock, shared by its clones.
 #[derive(Debug)]
 pub(super) struct Holding {
@@ -78,8 +81,9 @@ pub(super) struct Holding {
     learnt: Learnt,
     /// The word whose owner a call that does not wait asked after last, mixed with the clock's tick then.
     asked: AtomicU64,
-    /// The thread that last made sure to be [remembered](thread::remember) here.
-    known_to: AtomicU64,
+    /// Threads that have made sure to be [remembered](thread::remember) here, each in the place that its number says: those
+    /// that share a handle seldom drive each other out.
+    known_to: [AtomicU32; KNOWN],
     /// The [`Holder`] that has the lock by this handle; 0 if none has.
     holder: AtomicU64,
     /// Not 0 if it may have lent out references into what the lock protects.
@@ -149,7 +153,7 @@ impl Holding {
             barrier: Barrier::of_this_process(),
             learnt: Learnt::new(wait),
             asked: AtomicU64::new(0),
-            known_to: AtomicU64::new(0),
+            known_to: [const { AtomicU32::new(0) }; KNOWN],
             holder: AtomicU64::new(0),
             lent: AtomicU32::new(0),
             generation: site.segment().generation(),
@@ -190,13 +194,19 @@ impl Holding {
         unsafe { self.words.cast::<u8>().add(at) }.cast()
     }
 
+    /// Where a thread writes down that it is remembered here.
+    #[inline(always)]
+    fn known_to(&self, thread: u32) -> &AtomicU32 {
+        &self.known_to[thread as usize % KNOWN]
+    }
+
     /// Takes the lock if that is simple: if it is free and whole, and this thread has had it by this handle before.
     #[inline(always)]
     pub(super) fn try_lock_simply(&self) -> Option<Taken> {
         let member = self.site.member_if_known()?;
         let thread = thread::number_if_known();
         // Relaxed: a thread that finds itself there wrote it.
-        if self.known_to.load(Ordering::Relaxed) != u64::from(thread) || thread == 0 {
+        if self.known_to(thread).load(Ordering::Relaxed) != thread || thread == 0 {
             return None;
         }
         let held = self.words().gate.word().try_lock_whole(member.index())?;
@@ -215,9 +225,10 @@ impl Holding {
             Err(Refused::NotRecoverable) => return Err(LockError::NotRecoverable),
             Err(Refused::Corrupt(word)) => return Err(LockError::Corrupt(corrupt(word))),
         };
-        if self.known_to.load(Ordering::Relaxed) != u64::from(thread) {
+        let known_to = self.known_to(thread);
+        if known_to.load(Ordering::Relaxed) != thread {
             thread::remember(&self.this);
-            self.known_to.store(u64::from(thread), Ordering::Relaxed);
+            known_to.store(thread, Ordering::Relaxed);
         }
         let inherited = held.grant() == Grant::OwnerDied;
         let taken = self.enter(held, member, thread);

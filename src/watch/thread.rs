@@ -31,8 +31,18 @@ struct State {
     /// The thread wakes futures.
     is_elsewhere: bool,
     has_ended: bool,
-    /// With what each waits for.
-    wakers: Vec<(Waker, u64)>,
+    wakers: Vec<Sleeper>,
+    /// How many tickets were given out.
+    tickets: u64,
+}
+
+/// A future to be woken.
+#[derive(Debug)]
+struct Sleeper {
+    waker: Waker,
+    /// What it waits for.
+    wanted: u64,
+    ticket: u64,
 }
 
 impl Watch {
@@ -76,7 +86,8 @@ impl Watch {
             drop(state);
             subject.sleep_until(&|| {
                 let state = self.state();
-                let mut wanted = state.polled.iter().chain(state.wakers.iter().map(|(_, wanted)| wanted));
+                let mut wanted =
+                    state.polled.iter().chain(state.wakers.iter().map(|sleeper| &sleeper.wanted));
                 state.is_over || wanted.any(|&wanted| is_there(wanted))
             });
             let mut state = self.state();
@@ -84,7 +95,7 @@ impl Watch {
             state.is_over |= subject.is_over();
             let (now, later) = core::mem::take(&mut state.wakers)
                 .into_iter()
-                .partition::<Vec<_>, _>(|&(_, wanted)| state.is_over || is_there(wanted));
+                .partition::<Vec<_>, _>(|sleeper| state.is_over || is_there(sleeper.wanted));
             state.wakers = later;
             if state.is_over || state.polled.is_some_and(is_there) {
                 state.polled = None;
@@ -94,7 +105,7 @@ impl Watch {
             state.is_elsewhere = !now.is_empty();
             drop(state);
             self.changed.notify_all();
-            now.into_iter().for_each(|(waker, _)| waker.wake());
+            now.into_iter().for_each(|sleeper| sleeper.waker.wake());
             let mut state = self.state();
             state.is_elsewhere = false;
             if state.is_over {
@@ -163,19 +174,43 @@ impl Watch {
         Ok(self.event.get().expect("just set"))
     }
 
-    /// Has `waker` woken when there is what is `wanted`; at once if it is over. Try once more after this.
-    pub(super) fn wake_later(&self, waker: &Waker, wanted: u64) {
+    /// What a future is known by here. See [`wake_later`](Self::wake_later).
+    pub(super) fn ticket(&self) -> u64 {
+        let mut state = self.state();
+        state.tickets += 1;
+        state.tickets
+    }
+
+    /// Has `waker`, the last one of the future with this ticket, woken when there is what is `wanted`; at once if it is over.
+    /// Try once more after this.
+    pub(super) fn wake_later(&self, ticket: u64, waker: &Waker, wanted: u64) {
         let mut state = self.state();
         if state.is_over {
             drop(state);
             waker.wake_by_ref();
             return;
         }
-        match state.wakers.iter_mut().find(|(other, _)| other.will_wake(waker)) {
-            Some((_, least)) => *least = wanted.min(*least),
-            None => state.wakers.push((waker.clone(), wanted)),
-        }
+        let former = match state.wakers.iter_mut().find(|sleeper| sleeper.ticket == ticket) {
+            Some(sleeper) if sleeper.waker.will_wake(waker) => None,
+            Some(sleeper) => Some(core::mem::replace(&mut sleeper.waker, waker.clone())),
+            None => {
+                state.wakers.push(Sleeper { waker: waker.clone(), wanted, ticket });
+                None
+            }
+        };
         self.arm(state);
+        // Foreign code, which may come back here.
+        drop(former);
+    }
+
+    /// The future with this ticket is gone.
+    pub(super) fn forget(&self, ticket: u64) {
+        let mut state = self.state();
+        let at = state.wakers.iter().position(|sleeper| sleeper.ticket == ticket);
+        let sleeper = at.map(|at| state.wakers.swap_remove(at));
+        drop(state);
+        // As above.
+        drop(sleeper);
     }
 
     /// Ends the thread, and waits for its end, unless it is waking futures: then it ends by itself.

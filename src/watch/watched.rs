@@ -7,7 +7,7 @@ use crate::sync::{AtomicU64, Exclusive, Ordering, spin_loop};
 use crate::sys::fork::Generation;
 use core::fmt;
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -98,12 +98,13 @@ impl Watched {
         mut attempt: impl FnMut() -> Option<R>,
         refused: impl Fn(Error) -> R,
     ) -> R {
+        let mut place = Place { watched: self, taken: None };
         poll_fn(|context| {
             if let Some(done) = attempt() {
                 return Poll::Ready(done);
             }
             match self.get(&subject) {
-                Ok(watch) => watch.wake_later(context.waker(), wanted),
+                Ok(watch) => place.wake_later(watch, context.waker(), wanted),
                 Err(error) => return Poll::Ready(refused(error)),
             }
             // Something may have come before the waker was there.
@@ -126,6 +127,34 @@ impl Watched {
             && let Some(watch) = self.existing()
         {
             watch.end();
+        }
+    }
+}
+
+/// A future's place among those to be woken; given back when it is dropped.
+struct Place<'w> {
+    watched: &'w Watched,
+    taken: Option<(Arc<Watch>, u64)>,
+}
+
+impl Place<'_> {
+    fn wake_later(&mut self, watch: Arc<Watch>, waker: &Waker, wanted: u64) {
+        let ticket = match &self.taken {
+            Some((taken, ticket)) if Arc::ptr_eq(taken, &watch) => *ticket,
+            _ => self.taken.insert((Arc::clone(&watch), watch.ticket())).1,
+        };
+        watch.wake_later(ticket, waker, wanted);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some((taken, ticket)) = &self.taken
+            // A forked child leaves its parent's alone: nobody is there who would ever unlock it.
+            && let Some(watch) = self.watched.existing()
+            && Arc::ptr_eq(taken, &watch)
+        {
+            watch.forget(*ticket);
         }
     }
 }

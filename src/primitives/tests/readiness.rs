@@ -300,6 +300,30 @@ fn futures_that_are_given_up_take_no_permit_along() {
 
 /// A thread that tells others takes nothing: who sleeps at the same semaphore gets the permit though the thread was the
 /// one that was woken for it.
+/// Tasks that wait with a time limit, again and again, for what never comes.
+#[test]
+fn futures_that_are_given_up_leave_no_waker_behind() {
+    struct Nobody;
+    impl std::task::Wake for Nobody {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let (event, permits) = (Event::anonymous().unwrap(), Semaphore::anonymous(0).unwrap());
+    for _ in 0..10 {
+        let (first, then) = (std::sync::Arc::new(Nobody), std::sync::Arc::new(Nobody));
+        let mut waits = (Box::pin(event.wait_async()), Box::pin(permits.acquire_async()));
+        for task in [&first, &then, &then] {
+            let waker = std::task::Waker::from(std::sync::Arc::clone(task));
+            let mut context = std::task::Context::from_waker(&waker);
+            assert!(waits.0.as_mut().poll(&mut context).is_pending());
+            assert!(waits.1.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(std::sync::Arc::strong_count(&first), 1, "replaced by that of the last poll");
+        assert_eq!(std::sync::Arc::strong_count(&then), 3);
+        drop(waits);
+        assert_eq!(std::sync::Arc::strong_count(&then), 1);
+    }
+}
+
 #[test]
 fn whoever_is_told_and_takes_nothing_is_in_nobodys_way() {
     let permits = Semaphore::anonymous(0).unwrap();
@@ -373,10 +397,11 @@ fn the_watching_thread_ends_with_its_handle() {
     assert!(watching() < 40);
 }
 
-/// The last handle is dropped by a waker, on the watching thread itself.
+/// The last handle and its future are dropped by a waker, on the watching thread itself.
 #[test]
 fn a_waker_drops_the_handle() {
-    struct Last(std::sync::Mutex<Option<Event>>, std::sync::mpsc::Sender<()>);
+    type Waiting = core::pin::Pin<Box<dyn Future<Output = Result<(), crate::Error>> + Send>>;
+    struct Last(std::sync::Mutex<Option<(Event, Waiting)>>, std::sync::mpsc::Sender<()>);
     impl std::task::Wake for Last {
         fn wake(self: std::sync::Arc<Self>) {
             drop(self.0.lock().unwrap().take());
@@ -388,13 +413,12 @@ fn a_waker_drops_the_handle() {
     let other = other_event(&event);
     let last = std::sync::Arc::new(Last(std::sync::Mutex::new(None), told));
     let waker = std::task::Waker::from(std::sync::Arc::clone(&last));
-    let mut waiting = Box::pin({
+    let mut waiting: Waiting = Box::pin({
         let event = event.clone();
         async move { event.wait_async().await }
     });
     assert!(waiting.as_mut().poll(&mut core::task::Context::from_waker(&waker)).is_pending());
-    drop(waiting);
-    *last.0.lock().unwrap() = Some(event);
+    *last.0.lock().unwrap() = Some((event, waiting));
     other.set();
     dropped.recv().unwrap();
 }

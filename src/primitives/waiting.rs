@@ -31,21 +31,23 @@ impl Attachment {
 #[derive(Debug)]
 pub(super) struct Learnt {
     wait: Wait,
-    kept: Mutex<Waiter>,
+    /// `None` before the first wait: a new one asks the kernel for its processors, which costs more than making a handle.
+    kept: Mutex<Option<Waiter>>,
 }
 
 impl Learnt {
     pub(super) fn new(wait: Wait) -> Self {
-        Learnt { wait, kept: Mutex::new(Waiter::new(wait)) }
+        Learnt { wait, kept: Mutex::new(None) }
     }
 
     /// Waits by `wait`, and remembers what that taught. Never blocks by itself: a forked child may have inherited it
     /// locked.
     pub(super) fn use_for<R>(&self, wait: impl FnOnce(&mut Waiter) -> R) -> R {
-        let mut waiter = self.kept.try_lock().map_or_else(|_| Waiter::new(self.wait), |waiter| *waiter);
+        let mut waiter =
+            self.kept.try_lock().ok().and_then(|kept| *kept).unwrap_or_else(|| Waiter::new(self.wait));
         let result = wait(&mut waiter);
         if let Ok(mut kept) = self.kept.try_lock() {
-            *kept = waiter;
+            *kept = Some(waiter);
         }
         result
     }

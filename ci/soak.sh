@@ -27,7 +27,7 @@ planted() {
             echo "planted $1: $(awk -F'VIOLATION: ' 'NF > 1 && !found { print $2; found = 1 }' "$log")"
             return
         fi
-        [ "$code" -eq 0 ] || { [ "$code" -eq 1 ] && ! grep -c VIOLATION "$log" >/dev/null; } || break
+        [ "$code" -le 1 ] || break
         echo "planted $1: not noticed with seed $seed"
     done
     cat "$log"

@@ -86,4 +86,4 @@ pub use primitives::{
     ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value, ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
-pub use wait::{Deadline, Wait};
+pub use wait::{Deadline, Wait, interruptible};

@@ -10,6 +10,7 @@
 //! | `barrier` | the fence between publishing and looking for sleepers, as cheap as the kernel allows |
 //! | `bell` | the same as a descriptor, for event loops: [`Bell`] |
 //! | `deadline` | until when |
+//! | `interrupt` | who else may end a wait: [`interruptible`] |
 //! | `strategy` | how to wait: [`Wait`], and how long to spin |
 //! | `waiter` | the whole of a wait: try, spin, arm, try, sleep, and again |
 
@@ -17,6 +18,7 @@ mod barrier;
 mod bell;
 mod deadline;
 mod eventcount;
+mod interrupt;
 mod strategy;
 #[cfg(all(test, not(loom)))]
 mod stress;
@@ -28,5 +30,6 @@ pub(crate) use bell::Settled;
 pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};
+pub use interrupt::interruptible;
 pub use strategy::Wait;
 pub(crate) use waiter::{TimedOut, Waiter};

@@ -1,7 +1,7 @@
 //! The whole of a wait: try, spin, arm, try, sleep, and again.
 
 use super::strategy::Budget;
-use super::{Barrier, Deadline, EventCount, Wait};
+use super::{Barrier, Deadline, EventCount, Wait, interrupt};
 use crate::sync::{mutated, spin_loop};
 use crate::sys::futex::Slept;
 use crate::sys::{clock, cpus};
@@ -62,13 +62,13 @@ impl Waiter {
     ///   inside. It is called often: it should only load what it waits for, and write nothing until it is there.
     /// - `patrol` does what cannot be left to wakers, because they may be dead: it looks for dead owners and
     ///   gone peers, repairs, and tries again. It is called before the first sleep, at the end of each slice
-    ///   (10 to 100 ms), after a signal (so that a caller in an interpreter can run its handlers and give up),
-    ///   and when the deadline has passed.
+    ///   (10 to 100 ms), after a signal, and when the deadline has passed.
     /// - `more` tells whether a further try, now, would not have to wait. Wakes reach sleepers in another order
     ///   than items become takeable; so a sleeper that got what it wanted and sees more wakes the next one.
     ///
     /// # Errors
-    /// [`TimedOut`] if the deadline passed and a last try failed too. A deadline of [`Deadline::NOW`] tries,
+    /// [`TimedOut`] if the deadline passed and a last try failed too, or somebody gave up in our name
+    /// ([`interruptible`](interrupt::interruptible)). A deadline of [`Deadline::NOW`] tries,
     /// patrols, and does not wait.
     #[inline]
     pub(crate) fn wait<R>(
@@ -206,6 +206,9 @@ impl Waiter {
                 if let Some(done) = patrol() {
                     return Ok(done);
                 }
+                if interrupt::is_asked_for() {
+                    return Err(TimedOut);
+                }
                 patrol_at = now.saturating_add(self.first_slice);
             }
             // With more threads than processors, whom we wait for may be waiting for this one.
@@ -266,7 +269,8 @@ impl Waiter {
             let over = deadline.passed_at(|| now);
             if over || now >= patrol_at || matches!(slept, Slept::TimedOut | Slept::Interrupted) {
                 let result = patrol();
-                if over || result.is_some() {
+                // Who gives up takes nothing: his caller has something else to say.
+                if over || result.is_some() || interrupt::is_asked_for() {
                     // A wake was meant for one who takes. We leave without, so somebody else gets it: the last
                     // try above makes up for it only if the caller's tries never fail for lesser reasons.
                     if slept == Slept::Woken || more() {
@@ -383,6 +387,46 @@ mod tests {
             waiter.wait(&EventCount::new(), Barrier::Fence, Deadline::NEVER, || None, patrol, || false)
         });
         assert_eq!(got, Ok("signal"));
+    }
+
+    #[test]
+    fn a_hook_ends_the_wait_whatever_the_strategies() {
+        for strategy in STRATEGIES {
+            let (mut asked, mut inner) = (0, 0);
+            let mut wait = || {
+                let ec = EventCount::new();
+                Waiter::new(strategy).wait(
+                    &ec,
+                    Barrier::Fence,
+                    Deadline::NEVER,
+                    || None::<()>,
+                    || None,
+                    || false,
+                )
+            };
+            let mut innermost = || {
+                inner += 1;
+                true
+            };
+            let hook = || {
+                asked += 1;
+                // One of its own, and back to this.
+                assert_eq!(interrupt::interruptible(&mut innermost, &mut wait), Err(TimedOut));
+                asked == 2
+            };
+            let ec = EventCount::new();
+            let got = interrupt::interruptible(hook, || {
+                Waiter::new(strategy).wait(
+                    &ec,
+                    Barrier::Fence,
+                    Deadline::NEVER,
+                    || None::<()>,
+                    || None,
+                    || false,
+                )
+            });
+            assert_eq!((got, asked, inner), (Err(TimedOut), 2, 2));
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) message_size: Option<u64>,
     /// Only for queues with a pool: how many messages may be held beside those in the queue.
     pub(crate) max_held: Option<u64>,
+    /// Only for queues of bytes: how many bytes each size of larger messages has.
+    pub(crate) spare: Option<u64>,
     /// Only for queues of bytes: how many bytes the large messages may take together.
     pub(crate) max_bytes: Option<u64>,
     /// Only for objects that hold one value: what it is at first. Zeros, unless asked otherwise.
@@ -110,6 +112,7 @@ impl<E> Options<E> {
             max_message: isize::MAX as usize,
             message_size: None,
             max_held: None,
+            spare: None,
             max_bytes: None,
             initial: None,
             permits: None,

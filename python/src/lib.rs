@@ -1,8 +1,40 @@
-//! The native half of the Python package `ringway`.
+//! The native half of the Python package `ringway`: what must be fast, or must not hold the interpreter's lock.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `codec` | objects to bytes and back |
+//! | `waits` | waiting without the interpreter's lock, with its signals |
+//! | `errors` | what goes wrong, as Python says it |
+//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `lease` | memory of a received message that Python objects hold on to |
+
 use pyo3::prelude::*;
+
+mod backlog;
+mod codec;
+mod errors;
+mod lease;
+mod loan;
+mod queue;
+mod waits;
+
 #[pymodule]
 mod _ringway {
+    #[pymodule_export]
+    use crate::backlog::{drop_all, flush_all};
+    #[pymodule_export]
+    use crate::codec::{dumps, loads};
+    #[pymodule_export]
+    use crate::lease::Lease;
+    #[pymodule_export]
+    use crate::loan::Loan;
+    #[pymodule_export]
+    use crate::queue::Queue;
+
     use super::*;
-    #[pyfunction]
-    fn hello() -> u32 { 7 }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

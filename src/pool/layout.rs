@@ -61,18 +61,27 @@ pub(crate) struct Demand {
     /// How many bytes all extents may take together, and how large a message can be. No extents if this is not more
     /// than the largest class.
     pub(crate) max_bytes: u64,
+    /// How many bytes each class above the usual size gets; a power of two, or 0 for as many as the usual size has, or
+    /// more.
+    pub(crate) share: u64,
 }
+
+/// Where in the first number of the header the logarithm of the share stands, which is more than 0.
+const SHARE_SHIFT: u32 = 56;
 
 impl Demand {
     /// The numbers that go into the segment's header; the capacity stands there anyway.
     pub(crate) const fn params(&self) -> [u64; 4] {
-        [self.max_held, self.usual, self.largest, self.max_bytes]
+        let share = if self.share == 0 { 0 } else { self.share.trailing_zeros() as u64 };
+        [self.max_held | share << SHARE_SHIFT, self.usual, self.largest, self.max_bytes]
     }
 
     /// The demand by which a segment was made.
     pub(crate) const fn of_params(messages: u64, params: [u64; 4]) -> Self {
-        let [max_held, usual, largest, max_bytes] = params;
-        Demand { messages, max_held, usual, largest, max_bytes }
+        let [first, usual, largest, max_bytes] = params;
+        let (max_held, share) = (first & ((1 << SHARE_SHIFT) - 1), first >> SHARE_SHIFT);
+        let share = if share == 0 { 0 } else { 1 << (share % 64) };
+        Demand { messages, max_held, usual, largest, max_bytes, share }
     }
 }
 
@@ -115,14 +124,17 @@ const fn pages(bytes: u64) -> Option<u64> {
 impl Layout {
     /// Lays out a pool. `None` if it cannot be made: no message, more chunks than can be counted, absurd sizes.
     pub(crate) fn of(demand: Demand) -> Option<Self> {
-        let Demand { messages, max_held, usual, largest, max_bytes } = demand;
+        let Demand { messages, max_held, usual, largest, max_bytes, share } = demand;
         let all = messages.checked_add(max_held).filter(|&all| all > 0 && all <= tag::MAX_INDEX)?;
         let smallest = usual.max(TINY).checked_next_power_of_two().filter(|&size| size <= MAX_CHUNK)?;
         let largest = largest.max(smallest).checked_next_power_of_two().filter(|&size| size <= MAX_CHUNK)?;
         let nothing = Class { size: 0, count: 0, first: 0, data_at: 0, stride: 0 };
         let mut classes = [nothing; MAX_CLASSES];
         // Each class gets as many bytes as the smallest, or a good part of what extents may take.
-        let share = smallest.checked_mul(all)?.max((max_bytes / 64).min(MAX_SHARE));
+        let share = match share {
+            0 => smallest.checked_mul(all)?.max((max_bytes / 64).min(MAX_SHARE)),
+            share => share,
+        };
         let mut chunks = 0;
         let mut entries = 0_u64;
         let mut size = smallest;
@@ -230,7 +242,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
     const DEFAULT: Demand =
-        Demand { messages: 1024, max_held: 0, usual: 256, largest: 64 << 10, max_bytes: 64 * MIB };
+        Demand { messages: 1024, max_held: 0, usual: 256, largest: 64 << 10, max_bytes: 64 * MIB, share: 0 };
 
     #[test]
     fn the_table_in_the_introduction_is_true() {
@@ -298,9 +310,10 @@ mod tests {
         #[test]
         fn nothing_overlaps_and_everything_is_inside(
             messages in 1_u64..3000, max_held in 0_u64..100, usual in 0_u64..5000,
-            largest in 0_u64..300_000, max_bytes in 0_u64..1 << 34,
+            largest in 0_u64..300_000, max_bytes in 0_u64..1 << 34, share in 0_u32..31,
         ) {
-            let demand = Demand { messages, max_held, usual, largest, max_bytes };
+            let share = if share == 0 { 0 } else { 1_u64 << share };
+            let demand = Demand { messages, max_held, usual, largest, max_bytes, share };
             prop_assert_eq!(Demand::of_params(messages, demand.params()), demand);
             let layout = Layout::of(demand).unwrap();
             prop_assert_eq!(Layout::of(demand).unwrap(), layout.clone());

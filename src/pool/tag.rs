@@ -127,7 +127,15 @@ mod tests {
     use super::*;
 
     fn layout() -> Layout {
-        Layout::of(Demand { messages: 10, max_held: 2, usual: 64, largest: 256, max_bytes: 1 << 20 }).unwrap()
+        Layout::of(Demand {
+            messages: 10,
+            max_held: 2,
+            usual: 64,
+            largest: 256,
+            max_bytes: 1 << 20,
+            share: 0,
+        })
+        .unwrap()
     }
 
     #[test]

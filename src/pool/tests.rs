@@ -87,7 +87,8 @@ unsafe impl Send for Heap {}
 // SAFETY: as above.
 unsafe impl Sync for Heap {}
 
-const DEMAND: Demand = Demand { messages: 4, max_held: 2, usual: 64, largest: 128, max_bytes: 1 << 16 };
+const DEMAND: Demand =
+    Demand { messages: 4, max_held: 2, usual: 64, largest: 128, max_bytes: 1 << 16, share: 0 };
 
 impl Heap {
     fn of(demand: Demand) -> Self {

@@ -96,7 +96,7 @@ impl<const N: usize> Shared<N> {
     }
 
     fn pool(&self) -> Pool {
-        let layout = Layout::of(Demand { messages: N as u64, max_held: 0, usual: 8, largest: 8, max_bytes: 0 });
+        let layout = Layout::of(Demand { messages: N as u64, max_held: 0, usual: 8, largest: 8, max_bytes: 0, share: 0 });
         let (header, area) = (NonNull::from(&self.header), NonNull::from(&self.entries).cast());
         // SAFETY: the pool is used while `self` is borrowed or shared, and has N entries and no extents.
         unsafe { Pool::new(header, area, NonNull::dangling(), layout.unwrap()) }
@@ -574,7 +574,7 @@ fn two_grow() {
         extents: std::array::from_fn(|_| Extent::new()),
     });
     let grow = |large: &Large, me| {
-        let layout = Layout::of(Demand { messages: 2, max_held: 0, usual: 8, largest: 8, max_bytes: 4096 });
+        let layout = Layout::of(Demand { messages: 2, max_held: 0, usual: 8, largest: 8, max_bytes: 4096, share: 0 });
         let (area, tail) = (NonNull::from(&large.entries).cast(), NonNull::from(&large.extents).cast());
         // SAFETY: the entries are as many as the layout has, and so are the extents, which under loom lie in the tail.
         let pool = unsafe { Pool::new(NonNull::from(&large.header), area, tail, layout.unwrap()) };

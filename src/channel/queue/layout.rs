@@ -189,13 +189,14 @@ pub(super) fn demand_for_bytes(settings: &Settings) -> Demand {
         usual,
         largest: LARGEST.max(usual),
         max_bytes: settings.max_bytes.unwrap_or(MAX_BYTES),
+        share: settings.spare.map_or(0, |bytes| bytes.clamp(2, MAX_SIZE).next_power_of_two()),
     }
 }
 
 /// What is asked of the pool of a queue of tasks of `size` bytes each.
 pub(super) fn demand_for_values(settings: &Settings, size: u64) -> Demand {
     let max_held = settings.max_held.unwrap_or(MAX_HELD);
-    Demand { messages: capacity_of(settings), max_held, usual: size, largest: size, max_bytes: 0 }
+    Demand { messages: capacity_of(settings), max_held, usual: size, largest: size, max_bytes: 0, share: 0 }
 }
 
 fn capacity_of(settings: &Settings) -> u64 {

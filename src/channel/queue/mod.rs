@@ -222,6 +222,14 @@ impl Options<Queue<[u8]>> {
         self
     }
 
+    /// How many bytes are reserved at once for each size of messages between the usual one and 64 KiB, in powers of two
+    /// (1 MiB, or as many as for messages of the usual size if that is more). With less, a queue is made faster, and
+    /// fewer of such messages fit in at a time; there is place for two of each size in any case.
+    pub fn spare(mut self, bytes: usize) -> Self {
+        self.settings.spare = Some(bytes as u64);
+        self
+    }
+
     /// How many bytes messages of more than 64 KiB may take together (1 GiB), and how long a message can be. They take
     /// nothing before they are sent.
     pub fn max_bytes(mut self, bytes: u64) -> Self {

@@ -7,7 +7,7 @@ use crate::segment::create::{Expected, Terms};
 use crate::segment::layout::Plan;
 
 const MIB: u64 = 1 << 20;
-const LARGE: Demand = Demand { messages: 4, max_held: 0, usual: 64, largest: 64, max_bytes: MIB };
+const LARGE: Demand = Demand { messages: 4, max_held: 0, usual: 64, largest: 64, max_bytes: MIB, share: 0 };
 
 #[test]
 fn all_extents_together_take_no_more_than_they_may() {

@@ -4,7 +4,7 @@ use super::*;
 use std::collections::{HashSet, VecDeque};
 
 fn heap(count: u64) -> Heap {
-    Heap::of(Demand { messages: count, max_held: 0, usual: 64, largest: 64, max_bytes: 0 })
+    Heap::of(Demand { messages: count, max_held: 0, usual: 64, largest: 64, max_bytes: 0, share: 0 })
 }
 
 /// Which chunks a sender uses that has so many messages in flight.

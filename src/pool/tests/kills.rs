@@ -9,7 +9,8 @@ use crate::segment::{Segment, Sweep};
 use crate::sync::Ordering;
 use std::time::{Duration, Instant};
 
-const DEMAND: Demand = Demand { messages: 5, max_held: 4, usual: 32, largest: 256, max_bytes: 1 << 16 };
+const DEMAND: Demand =
+    Demand { messages: 5, max_held: 4, usual: 32, largest: 256, max_bytes: 1 << 16, share: 0 };
 const KILLS: u64 = 150;
 /// How many messages may be sent between two kills, however long that takes.
 const BETWEEN: u64 = 300;

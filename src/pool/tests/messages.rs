@@ -64,7 +64,7 @@ fn there_is_a_chunk_for_every_message_and_for_each_that_may_be_held() {
 
 #[test]
 fn a_pool_of_one_class_has_no_more() {
-    let heap = Heap::of(Demand { messages: 3, max_held: 0, usual: 8, largest: 8, max_bytes: 0 });
+    let heap = Heap::of(Demand { messages: 3, max_held: 0, usual: 8, largest: 8, max_bytes: 0, share: 0 });
     let loans: Vec<_> = std::iter::from_fn(|| heap.reserve(1, 32).ok()).collect();
     assert_eq!(loans.len(), 3);
     assert_eq!(heap.reserve(1, 8).unwrap_err(), ReserveError::Full);

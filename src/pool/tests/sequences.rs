@@ -88,7 +88,8 @@ fn pick<T>(from: &mut Vec<T>, which: usize) -> Option<T> {
 
 impl World {
     fn new() -> Self {
-        let demand = Demand { messages: 3, max_held: 3, usual: 64, largest: 128, max_bytes: 1 << 15 };
+        let demand =
+            Demand { messages: 3, max_held: 3, usual: 64, largest: 128, max_bytes: 1 << 15, share: 0 };
         World {
             heap: Heap::of(demand),
             loans: vec![],

@@ -10,8 +10,14 @@ use std::thread;
 fn everything_arrives_once_and_whole() {
     const EACH: u64 = 4000;
     const SENDERS: u64 = 2;
-    let heap =
-        Arc::new(Heap::of(Demand { messages: 8, max_held: 4, usual: 32, largest: 256, max_bytes: 1 << 20 }));
+    let heap = Arc::new(Heap::of(Demand {
+        messages: 8,
+        max_held: 4,
+        usual: 32,
+        largest: 256,
+        max_bytes: 1 << 20,
+        share: 0,
+    }));
     let (sum, count) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut threads = vec![];
     for sender in 0..SENDERS {

@@ -1,0 +1,52 @@
+//! Waiting without the interpreter's lock.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use ringway::Deadline;
+use std::time::Duration;
+
+/// Until when a call may wait, from Python's `block` and `timeout`: a negative time-out is none at all, `None` is for ever.
+pub(crate) fn deadline(block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
+    if !block {
+        return Ok(Deadline::NOW);
+    }
+    let Some(timeout) = timeout else { return Ok(Deadline::NEVER) };
+    let seconds: f64 = timeout.extract().map_err(|_| {
+        let kind = timeout.get_type().qualname().map(|name| name.to_string()).unwrap_or_default();
+        PyTypeError::new_err(format!("timeout must be a number of seconds or None, not {kind}"))
+    })?;
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("timeout must be a number of seconds, not nan"));
+    }
+    match Duration::try_from_secs_f64(seconds.max(0.0)) {
+        Ok(timeout) => Ok(Deadline::after(timeout)),
+        Err(_) => Ok(Deadline::NEVER), // centuries
+    }
+}
+
+/// Makes `call`, which may wait, without the interpreter's lock. On the thread that runs signal handlers it wakes up for
+/// them; if one raises, the call ends as if its time were up, and the error is that of the handler.
+pub(crate) fn waiting<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) -> PyResult<R> {
+    let mut raised = None;
+    let result = py.detach(|| {
+        if !is_main_thread() {
+            return call();
+        }
+        let run_handlers = || {
+            raised = Python::attach(|py| py.check_signals()).err();
+            raised.is_some()
+        };
+        ringway::interruptible(run_handlers, call)
+    });
+    match raised {
+        None => Ok(result),
+        Some(error) => Err(error),
+    }
+}
+
+/// Whether this is the thread that Python runs signal handlers on: the first of the process, also after a fork.
+fn is_main_thread() -> bool {
+    // SAFETY: no preconditions.
+    let thread = unsafe { libc::gettid() };
+    thread.cast_unsigned() == std::process::id()
+}

@@ -6,6 +6,7 @@ use crate::plan::Plan;
 use ringway::{Connection, Error};
 use std::process::Command;
 
+mod arena;
 mod bare;
 mod barrier;
 mod bell;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[&dyn Scenario] = &[
     &permits::Permits,
     &token::Token,
     &barrier::Barriers,
+    &arena::Arena,
 ];
 
 /// One kind of company.

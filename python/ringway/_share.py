@@ -1,0 +1,53 @@
+"""How objects get to other processes: by descriptor. Nothing has a name, so nothing is left behind.
+
+A process that is being spawned gets each descriptor once, however many objects share it; one that is forked has them anyway.
+To a process that runs already, objects go only if asked to (`allow_passing`); Connections always do.
+"""
+
+import os
+
+from multiprocessing import context, reduction
+
+_allowed = False
+
+#: Descriptors that this process was born with and that an object has taken over.
+_adopted = set()
+
+
+def allow_passing(yes=True):
+    """Whether queues and locks may be sent through queues and pipes, to processes that run already.
+
+    `multiprocessing` allows them to be inherited only, and so does this package unless asked otherwise.
+    """
+    global _allowed
+    _allowed = bool(yes)
+
+
+def assert_sharing(obj):
+    """Raises what `multiprocessing` raises if `obj` is pickled at another time than for a process that is being spawned."""
+    if not _allowed:
+        context.assert_spawning(obj)
+
+
+def share(fd):
+    """What to pickle in place of the descriptor `fd`; `adopt` of that, in the other process, is a descriptor again."""
+    popen = context.get_spawning_popen()
+    if popen is None:
+        return False, reduction.DupFd(fd)
+    shared = popen.__dict__.setdefault("_ringway_shared", {})
+    if fd not in shared:
+        shared[fd] = reduction.DupFd(fd)
+    return True, shared[fd]
+
+
+def adopt(shared):
+    """The descriptor of what `share` gave, for an object to keep and close."""
+    is_inherited, duplicate = shared
+    fd = duplicate.detach()
+    if is_inherited:
+        # The same number each time.
+        if fd in _adopted:
+            return os.dup(fd)
+        _adopted.add(fd)
+    os.set_inheritable(fd, False)
+    return fd

@@ -6,23 +6,30 @@ use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::waits::{deadline, waiting};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyMemoryView};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::Message;
 use ringway::{Deadline, Queue as Ring, RecvError, SendError};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A queue of messages between processes; `ringway.queues` makes it what `multiprocessing.Queue` is.
-#[pyclass(subclass, frozen, module = "ringway._ringway")]
+///
+/// Making it and opening it are two things, so that subclasses may have constructors of any form.
+#[pyclass(subclass, frozen, weakref, module = "ringway._ringway")]
 pub(crate) struct Queue {
+    /// Whether this process has closed it for itself.
+    is_closed: AtomicBool,
+    inner: OnceLock<Inner>,
+}
+
+struct Inner {
     ring: Ring<[u8]>,
     /// How many messages there may be.
     most: usize,
-    /// Whether this process has closed it for itself.
-    is_closed: AtomicBool,
     backlog: Backlog,
 }
 
@@ -47,16 +54,52 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// How often one that waits for two things looks at the other.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// As Python says it.
+fn limit(maxsize: i64) -> usize {
+    usize::try_from(maxsize).ok().filter(|&most| most > 0).unwrap_or(NO_LIMIT)
+}
+
+fn options(most: usize, message_size: Option<usize>, max_bytes: Option<u64>) -> ringway::Options<Ring<[u8]>> {
+    let capacity = if most == NO_LIMIT { USUAL_RING } else { most.min(LONGEST_RING) };
+    let options = Ring::<[u8]>::options()
+        .capacity(capacity)
+        .message_size(message_size.unwrap_or(USUAL_SIZE))
+        .max_held(USUAL_HELD)
+        .spare(USUAL_SPARE);
+    match max_bytes {
+        Some(bytes) => options.max_bytes(bytes),
+        None => options,
+    }
+}
+
 /// What a queue that was shut down says.
 fn over(py: Python<'_>) -> PyErr {
     errors::SHUT_DOWN.raise(py)
 }
 
 impl Queue {
-    fn check_open(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().is_closed.load(Ordering::Relaxed) { Err(closed(slf)) } else { Ok(()) }
+    #[inline]
+    fn inner(&self) -> PyResult<&Inner> {
+        self.inner.get().ok_or_else(|| PyRuntimeError::new_err("Queue.__init__() was not called"))
     }
 
+    /// Takes over what was opened; it holds as much as it has places unless told otherwise.
+    fn fill(&self, opened: Result<Ring<[u8]>, ringway::Error>, most: Option<usize>) -> PyResult<()> {
+        let ring = opened.map_err(errors::opening)?;
+        let most = most.unwrap_or(ring.capacity());
+        let inner = Inner { ring, most, backlog: Backlog::new() };
+        self.inner.set(inner).map_err(|_| PyRuntimeError::new_err("the queue is open already"))
+    }
+
+    /// What is inside, unless this process has closed it.
+    #[inline]
+    fn if_open<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Inner> {
+        let this = slf.get();
+        if this.is_closed.load(Ordering::Relaxed) { Err(closed(slf)) } else { this.inner() }
+    }
+}
+
+impl Inner {
     /// How many messages there are, as far as this process knows.
     fn count(&self) -> usize {
         self.ring.len() + self.backlog.len()
@@ -163,6 +206,15 @@ fn closed(queue: &Bound<'_, Queue>) -> PyErr {
     }
 }
 
+/// What becomes of an object that cannot be pickled: the class says.
+#[cold]
+fn not_encoded(queue: &Bound<'_, Queue>, object: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+    if queue.getattr("raise_pickling_errors")?.is_truthy()? {
+        return Err(error);
+    }
+    queue.call_method1("_on_queue_feeder_error", (error.into_value(queue.py()), object)).map(drop)
+}
+
 /// The bytes of an object that has some.
 fn with_bytes<R>(data: &Bound<'_, PyAny>, use_bytes: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
@@ -182,53 +234,54 @@ fn with_bytes<R>(data: &Bound<'_, PyAny>, use_bytes: impl FnOnce(&[u8]) -> PyRes
 
 #[pymethods]
 impl Queue {
-    /// A new one, or the one behind the descriptor `fd`, or of that name.
     #[new]
-    #[pyo3(signature = (maxsize=0, *, fd=None, name=None, exist=None, message_size=None, max_bytes=None, mode=None))]
-    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
-    fn new(
-        maxsize: i64,
-        fd: Option<i32>,
-        name: Option<&str>,
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Queue {
+        Queue { is_closed: AtomicBool::new(false), inner: OnceLock::new() }
+    }
+
+    /// Opens a new one.
+    #[pyo3(signature = (maxsize, message_size=None, max_bytes=None))]
+    fn _make(&self, maxsize: i64, message_size: Option<usize>, max_bytes: Option<u64>) -> PyResult<()> {
+        let most = limit(maxsize);
+        self.fill(options(most, message_size, max_bytes).anonymous(), Some(most))
+    }
+
+    /// Opens the one behind a descriptor, which this call takes over.
+    fn _adopt(&self, fd: i32, maxsize: i64) -> PyResult<()> {
+        // SAFETY: whoever calls this gives the descriptor away.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // It came from a process that we are a child of, or that we have let in with our key.
+        self.fill(Ring::<[u8]>::options().trusted(true).from_fd(fd), Some(limit(maxsize)))
+    }
+
+    /// Opens the one of that name; if `exist` is false makes it, and if it is `None`, if there is none.
+    #[pyo3(signature = (name, exist, maxsize, message_size=None, max_bytes=None, mode=None))]
+    fn _name(
+        &self,
+        name: &str,
         exist: Option<bool>,
+        maxsize: i64,
         message_size: Option<usize>,
         max_bytes: Option<u64>,
         mode: Option<u32>,
-    ) -> PyResult<Queue> {
-        let most = usize::try_from(maxsize).ok().filter(|&most| most > 0).unwrap_or(NO_LIMIT);
-        let ring = match most {
-            NO_LIMIT => USUAL_RING,
-            most => most.min(LONGEST_RING),
-        };
-        let mut options = Ring::<[u8]>::options()
-            .message_size(message_size.unwrap_or(USUAL_SIZE))
-            .max_held(USUAL_HELD)
-            .spare(USUAL_SPARE);
-        if let Some(bytes) = max_bytes {
-            options = options.max_bytes(bytes);
-        }
+    ) -> PyResult<()> {
+        let mut making = options(limit(maxsize), message_size, max_bytes);
         if let Some(mode) = mode {
-            options = options.mode(mode);
+            making = making.mode(mode);
         }
-        let opened = match (fd, name, exist) {
-            (Some(fd), ..) => {
-                // SAFETY: whoever calls this gives the descriptor away.
-                let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-                // It came from a process that we are a child of, or that we have let in with our key.
-                options.trusted(true).from_fd(fd)
-            }
-            (_, None, _) => options.capacity(ring).anonymous(),
-            (_, Some(name), Some(true)) => options.open(name),
-            (_, Some(name), Some(false)) => options.capacity(ring).create(name),
-            (_, Some(name), None) if maxsize > 0 => options.capacity(ring).open_or_create(name),
-            (_, Some(name), None) => match options.open(name) {
-                Err(ringway::Error::NotFound { .. }) => options.capacity(ring).open_or_create(name),
+        let opened = match exist {
+            Some(true) => Ring::<[u8]>::open(name),
+            Some(false) => making.create(name),
+            None if maxsize > 0 => making.open_or_create(name),
+            // Of whatever size it is, if it is there.
+            None => match Ring::<[u8]>::open(name) {
+                Err(ringway::Error::NotFound { .. }) => making.open_or_create(name),
                 opened => opened,
             },
         };
-        let ring = opened.map_err(errors::opening)?;
-        let most = if name.is_some() { ring.capacity() } else { most };
-        Ok(Queue { ring, most, is_closed: AtomicBool::new(false), backlog: Backlog::new() })
+        // Everybody who knows the name keeps to its size, also those who know nothing of backlogs.
+        self.fill(opened, None)
     }
 
     #[pyo3(signature = (obj, block=true, timeout=None))]
@@ -238,14 +291,21 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        Queue::check_open(slf)?;
+        let inner = Queue::if_open(slf)?;
         let until = deadline(block, timeout)?;
-        encode(obj, |out| slf.get().send(slf.py(), &out, until))
+        let mut is_encoded = false;
+        let result = encode(obj, |out| {
+            is_encoded = true;
+            inner.send(slf.py(), &out, until)
+        });
+        match result {
+            Err(error) if !is_encoded => not_encoded(slf, obj, error),
+            result => result,
+        }
     }
 
     fn put_nowait(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        Queue::check_open(slf)?;
-        encode(obj, |out| slf.get().send(slf.py(), &out, Deadline::NOW))
+        Queue::put(slf, obj, false, None)
     }
 
     #[pyo3(signature = (block=true, timeout=None))]
@@ -254,15 +314,13 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Queue::check_open(slf)?;
-        let py = slf.py();
-        decode(py, Received::Held(slf.get().receive(py, deadline(block, timeout)?)?))
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))
     }
 
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        Queue::check_open(slf)?;
-        let py = slf.py();
-        decode(py, Received::Held(slf.get().receive(py, Deadline::NOW)?))
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        decode(py, Received::Held(inner.receive(py, Deadline::NOW)?))
     }
 
     /// Puts each of `objects`, in order. If time or room runs out in the middle, `queue.Full` is raised, and its argument
@@ -274,11 +332,11 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        Queue::check_open(slf)?;
-        let (py, until) = (slf.py(), deadline(block, timeout)?);
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        let until = deadline(block, timeout)?;
         let mut count = 0_usize;
         for object in objects.try_iter()? {
-            if let Err(error) = encode(&object?, |out| slf.get().send(py, &out, until)) {
+            if let Err(error) = encode(&object?, |out| inner.send(py, &out, until)) {
                 let full = errors::FULL.get(py)?;
                 if error.is_instance(py, full) {
                     return Err(PyErr::from_value(full.call1((count,))?));
@@ -298,16 +356,15 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        Queue::check_open(slf)?;
-        let (this, py) = (slf.get(), slf.py());
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let list = PyList::empty(py);
-        let most = max_items.unwrap_or(this.ring.capacity());
+        let most = max_items.unwrap_or(inner.ring.capacity());
         if most == 0 {
             return Ok(list);
         }
-        list.append(decode(py, Received::Held(this.receive(py, deadline(block, timeout)?)?))?)?;
+        list.append(decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))?)?;
         while list.len() < most {
-            match this.ring.try_recv() {
+            match inner.ring.try_recv() {
                 Ok(message) => list.append(decode(py, Received::Held(message))?)?,
                 Err(RecvError::Empty | RecvError::Closed) => break,
                 Err(error) => return Err(errors::receiving(error)),
@@ -324,9 +381,9 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        Queue::check_open(slf)?;
+        let inner = Queue::if_open(slf)?;
         let until = deadline(block, timeout)?;
-        with_bytes(data, |bytes| slf.get().send(slf.py(), &Outgoing::of(bytes), until))
+        with_bytes(data, |bytes| inner.send(slf.py(), &Outgoing::of(bytes), until))
     }
 
     /// Receives the bytes of a message as they are.
@@ -336,9 +393,8 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        Queue::check_open(slf)?;
-        let py = slf.py();
-        Ok(PyBytes::new(py, &slf.get().receive(py, deadline(block, timeout)?)?))
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        Ok(PyBytes::new(py, &inner.receive(py, deadline(block, timeout)?)?))
     }
 
     /// Receives the bytes of a message without copying them: the view keeps them.
@@ -348,9 +404,8 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyMemoryView>> {
-        Queue::check_open(slf)?;
-        let py = slf.py();
-        let message = slf.get().receive(py, deadline(block, timeout)?)?;
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        let message = inner.receive(py, deadline(block, timeout)?)?;
         let range = 0..message.len();
         let lease = Lease::of(&Held::new(message.detach()), range, false);
         PyMemoryView::from(lease.into_pyobject(py)?.as_any())
@@ -364,8 +419,8 @@ impl Queue {
         block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Loan> {
-        Queue::check_open(slf)?;
-        let (this, py, until) = (slf.get(), slf.py(), deadline(block, timeout)?);
+        let (inner, py) = (Queue::if_open(slf)?, slf.py());
+        let until = deadline(block, timeout)?;
         let reserve = |ring: &'static Ring<[u8]>| {
             Some(match waiting(py, || ring.reserve_deadline(length, until)) {
                 Ok(Ok(loan)) => Ok(loan),
@@ -375,40 +430,39 @@ impl Queue {
                 Err(error) => Err(error),
             })
         };
-        Loan::new(&this.ring, reserve).unwrap_or_else(|| Err(errors::FULL.raise(py)))
+        Loan::new(&inner.ring, reserve).unwrap_or_else(|| Err(errors::FULL.raise(py)))
     }
 
     /// How many messages there are, about.
-    fn qsize(&self) -> usize {
-        self.count()
+    fn qsize(&self) -> PyResult<usize> {
+        Ok(self.inner()?.count())
     }
 
     /// Whether there is none, at this moment.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Queue::check_open(slf)?;
-        Ok(slf.get().count() == 0)
+        Ok(Queue::if_open(slf)?.count() == 0)
     }
 
     /// Whether there are as many as there may be, at this moment.
-    fn full(&self) -> bool {
-        self.count() >= self.most
+    fn full(&self) -> PyResult<bool> {
+        let inner = self.inner()?;
+        Ok(inner.count() >= inner.most)
     }
 
     /// A descriptor that is readable while there are messages.
     fn fileno(slf: &Bound<'_, Self>) -> PyResult<i32> {
-        Queue::check_open(slf)?;
-        let fd = slf.get().ring.readiness().map_err(errors::opening)?;
+        let fd = Queue::if_open(slf)?.ring.readiness().map_err(errors::opening)?;
         Ok(fd.as_raw_fd())
     }
 
     /// The descriptor of the memory.
-    fn _memory(&self) -> i32 {
-        self.ring.as_fd().as_raw_fd()
+    fn _memory(&self) -> PyResult<i32> {
+        Ok(self.inner()?.ring.as_fd().as_raw_fd())
     }
 
     #[getter]
-    fn _maxsize(&self) -> usize {
-        self.most
+    fn _maxsize(&self) -> PyResult<usize> {
+        Ok(self.inner()?.most)
     }
 
     #[getter]
@@ -423,31 +477,33 @@ impl Queue {
 
     /// Waits until all that this process has put is in the ring.
     fn _flush(&self, py: Python<'_>) -> PyResult<()> {
-        backlog::until(py, |deadline| self.backlog.flush(deadline))
+        let inner = self.inner()?;
+        backlog::until(py, |deadline| inner.backlog.flush(deadline))
     }
 
     /// Lets nobody wait for what is not there yet.
-    fn _cancel(&self) {
-        self.backlog.cancel();
+    fn _cancel(&self) -> PyResult<()> {
+        self.inner()?.backlog.cancel();
+        Ok(())
     }
 
     /// How many messages of this process are not there yet.
-    fn _backlog(&self) -> usize {
-        self.backlog.len()
+    fn _backlog(&self) -> PyResult<usize> {
+        Ok(self.inner()?.backlog.len())
     }
 
     /// No more messages, for all processes. Receivers get what is there, then `ShutDown`.
-    fn _shut_down(&self) -> bool {
-        self.ring.close()
+    fn _shut_down(&self) -> PyResult<bool> {
+        Ok(self.inner()?.ring.close())
     }
 
     #[getter]
-    fn _is_shut_down(&self) -> bool {
-        self.ring.is_closed()
+    fn _is_shut_down(&self) -> PyResult<bool> {
+        Ok(self.inner()?.ring.is_closed())
     }
 
     /// Removes its name.
     fn unlink(&self) -> PyResult<()> {
-        self.ring.unlink().map_err(errors::opening)
+        self.inner()?.ring.unlink().map_err(errors::opening)
     }
 }

@@ -270,6 +270,9 @@ impl Token {
     #[cold]
     #[inline(never)]
     fn give_contended(&self) -> Result<(), GiveError> {
+        if mutated!("token.give_again") {
+            return Err(GiveError::Free);
+        }
         let mut seen = self.read();
         for _ in 0..PATIENCE {
             match seen.state() {
@@ -301,6 +304,9 @@ impl Token {
     /// The process `me` is about to end in good order, and leaves what it holds to somebody to give back. Returns whether
     /// it held it. Nobody is woken: it is held as before.
     pub(crate) fn hand_over(&self, me: u16) -> bool {
+        if mutated!("token.hand_over") {
+            return true;
+        }
         let mut seen = self.read();
         for _ in 0..PATIENCE {
             if !seen.is_held_by(me) {

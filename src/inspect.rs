@@ -44,7 +44,9 @@ mod queue;
 pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
-pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
+pub use primitives::{
+    Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore, Token, TokenState,
+};
 pub use queue::{Chunks, InHand, Queue};
 
 /// A name in the directory for named objects.
@@ -138,6 +140,8 @@ pub enum Detail {
     Cell(Box<Cell>),
     /// Of an arena.
     Arena(Box<Arena>),
+    /// Of a token.
+    Token(Token),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -341,6 +345,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Cell(Box::new(primitives::look_at_cell(fd, Block::whole(geometry), table, is_large)?))
         }
         Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
+        Kind::Token => Detail::Token(primitives::look_at_token(fd, Block::whole(geometry), table)?),
         Kind::Unknown(_) => Detail::None,
     })
 }

@@ -22,6 +22,7 @@
 //! | many of them | [`Array`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
+//! | a lock that one process takes and another gives back | [`Token`] |
 //! | parties that go on together | [`Barrier`] |
 //! | thousands of locks, events, values | an [`Arena`] for them |
 //!
@@ -83,7 +84,8 @@ pub use options::Options;
 pub use primitives::{
     AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
     Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
-    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value, ValueGuard, ValueInherited,
+    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Taken, Token, Value, ValueGuard,
+    ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait, interruptible};

@@ -68,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) initial: Option<Arc<[u8]>>,
     /// Only for semaphores: how many permits there are at first.
     pub(crate) permits: Option<u32>,
+    /// Only for tokens: whether it is held at first.
+    pub(crate) held: bool,
     /// Only for locks: whether holders write down when they took it.
     pub(crate) timed: bool,
     /// Only for values and arrays: how long a write waits for another one to end.
@@ -116,6 +118,7 @@ impl<E> Options<E> {
             max_bytes: None,
             initial: None,
             permits: None,
+            held: false,
             timed: false,
             write_timeout: Duration::from_secs(10),
         };

@@ -170,6 +170,7 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
         Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
             String::new()
         }
+        Kind::Token => String::new(),
         _ => usize::try_from(object.capacity).map_or_else(|_| units::bytes(object.capacity), units::payload),
     };
     let element = match object.kind {
@@ -217,6 +218,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Value, _) => "value",
         (Kind::Array, _) => "array",
         (Kind::Arena, _) => "arena",
+        (Kind::Token, _) => "token",
         _ => "unknown",
     }
 }

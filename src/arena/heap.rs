@@ -5,7 +5,7 @@ use super::share::{Share, with_claims};
 use super::tenure::{Making, Refused};
 use crate::error::{Corrupt, Error};
 use crate::options::Settings;
-use crate::primitives::{Primitive, Site, sweep_of};
+use crate::primitives::{Primitive, Site, leave_of, sweep_of};
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use std::sync::Arc;
@@ -225,4 +225,13 @@ pub(super) fn sweep_object(place: Place<'_>, gone: u16) {
     {
         sweep(place.block(&described), gone);
     }
+}
+
+/// Leaves to others, in good order, what the process `me` has in an object that its mark keeps. Returns whether it had
+/// anything.
+pub(super) fn leave_object(place: Place<'_>, me: u16) -> bool {
+    place.describe().is_ok_and(|described| {
+        let leave = leave_of(described.kind, described.body_len);
+        leave.is_some_and(|leave| leave(place.block(&described), me))
+    })
 }

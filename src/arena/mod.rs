@@ -22,7 +22,7 @@ use core::fmt;
 use core::str::FromStr;
 use heap::Heap;
 use layout::{Body, SLAB, Slab};
-pub(crate) use share::Share;
+pub(crate) use share::{FAREWELL, Share};
 use std::sync::Arc;
 
 /// Memory that many small objects share: one file, one descriptor and one place among the participants for all of them.

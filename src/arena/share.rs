@@ -1,9 +1,10 @@
 //! A process's hold on an object of an arena.
 
-use super::heap::sweep_object;
+use super::heap::{leave_object, sweep_object};
 use super::layout::View;
 use super::tenure::State;
 use crate::error::Error;
+use crate::segment::farewell::Farewell;
 use crate::segment::participants::{Claims, Hold, Registry, Shared};
 use crate::segment::{Member, Segment};
 use crate::sync::{AtomicU64, Ordering};
@@ -99,6 +100,10 @@ impl Drop for Share {
                 return;
             }
             let Some(place) = View::new(&self.segment).numbered(self.number) else { return };
+            // Who goes because of a panic goes as the dead do.
+            if !std::thread::panicking() {
+                leave_object(place, me);
+            }
             // What leaked guards hold is left to others, as when a process ends: nothing here can refer to it any more.
             sweep_object(place, me);
             if hold == Hold::Over {
@@ -120,3 +125,9 @@ pub(super) fn with_claims<R>(segment: &Segment, act: impl FnOnce(&mut Claims, u1
 fn adopt(segment: &Segment, me: u16, number: u32, id: u64) -> bool {
     View::new(segment).numbered(number).is_some_and(|place| place.tenure().enter(id, me).is_ok())
 }
+
+/// Leaves to others, in good order, what this process has in those of its objects that have such `numbers`.
+pub(crate) const FAREWELL: Farewell = |segment, me, numbers| {
+    let view = View::new(segment);
+    numbers.filter_map(|number| view.numbered(number)).filter(|&place| leave_object(place, me)).count()
+};

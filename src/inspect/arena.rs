@@ -127,9 +127,18 @@ impl Seen {
         });
         objects[at].count += 1;
         // A lock begins with its word.
-        let word = || lock::Word::from_bits(block[self.division.head_len as usize / 8]);
-        let is_lock = matches!(kind, Kind::Mutex | Kind::ReentrantMutex);
-        objects[at].locked += u64::from(is_lock && word().state() == Some(lock::State::Held));
+        let word = block[self.division.head_len as usize / 8];
+        let is_held = match kind {
+            Kind::Mutex | Kind::ReentrantMutex => {
+                lock::Word::from_bits(word).state() == Some(lock::State::Held)
+            }
+            Kind::Token => {
+                let state = lock::TokenWord::from_bits(word).state();
+                matches!(state, Some(lock::TokenState::Held | lock::TokenState::Handed))
+            }
+            _ => false,
+        };
+        objects[at].locked += u64::from(is_held);
         let users = &block[HEAD_WORDS..][..self.division.user_words];
         self.arena.unused += u64::from(users.iter().all(|&word| word == 0));
         for (index, objects) in self.holds.iter_mut().enumerate() {

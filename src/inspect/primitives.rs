@@ -80,6 +80,36 @@ pub struct PermitsHeld {
     pub permits: u64,
 }
 
+/// The inside of a [`Token`](crate::Token).
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Token {
+    /// Who has it.
+    pub state: TokenState,
+    /// Whether its last holder died with it, or, if somebody has it, the one before.
+    pub holder_died: bool,
+    /// How often it has come back because its holder died.
+    pub recovered: u64,
+    /// Whether somebody may be waiting for it. That stays until the next time it is given back.
+    pub awaited: bool,
+    /// Those who waited for it.
+    pub waiting: Traffic,
+}
+
+/// Who has a [`Token`](crate::Token).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenState {
+    /// Nobody.
+    Free,
+    /// This process. If it is dead, the next one to come takes it over.
+    Held(Participant),
+    /// Nobody in particular: its last holder left it so when it ended, or it was made so.
+    HandedOver,
+    /// The word means nothing; a process wrote it against the rules.
+    Nonsense,
+}
+
 /// The inside of an [`Event`](crate::Event).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -225,6 +255,8 @@ unsafe impl Shared for Body {}
 unsafe impl Shared for Count {}
 // SAFETY: a figure and an eventcount, all of atomic integers.
 unsafe impl Shared for Desk {}
+// SAFETY: a word, an eventcount and a figure, all of atomic integers.
+unsafe impl Shared for lock::Token {}
 // SAFETY: a word and an eventcount, all of atomic integers.
 unsafe impl Shared for Flag {}
 // SAFETY: a count and an eventcount, all of atomic integers.
@@ -306,6 +338,24 @@ pub(super) fn look_at_owned(
         corrupt,
         awaited: desk.waiting().is_awaited(),
         waiting: Traffic::at(desk.waiting()),
+    })
+}
+
+pub(super) fn look_at_token(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) -> Result<Token, Error> {
+    let token: lock::Token = block.read(fd)?;
+    let word = token.read();
+    let state = match word.state() {
+        Some(lock::TokenState::Free) => TokenState::Free,
+        Some(lock::TokenState::Held) => TokenState::Held(table.participant(word.owner())),
+        Some(lock::TokenState::Handed) => TokenState::HandedOver,
+        None => TokenState::Nonsense,
+    };
+    Ok(Token {
+        state,
+        holder_died: word.was_recovered(),
+        recovered: token.recovered(),
+        awaited: token.waiting().is_awaited(),
+        waiting: Traffic::at(token.waiting()),
     })
 }
 

@@ -11,6 +11,7 @@
 //! | `count` | permits that anybody may give |
 //! | `journal` | bytes that change as a whole |
 //! | `permits` | permits that come back if their holder dies |
+//! | `token` | a lock that anybody may give back |
 //! | `rendezvous` | parties that wait for each other |
 
 mod backoff;
@@ -22,6 +23,7 @@ mod journal;
 mod owner;
 mod permits;
 mod rendezvous;
+mod token;
 mod word;
 
 pub(crate) use condition::Condition;
@@ -36,5 +38,6 @@ pub(crate) use journal::{Journal, Stretch, Unread, Unwritten, Version};
 pub(crate) use owner::Owner;
 pub(crate) use permits::{Desk, Permit, PermitError};
 pub(crate) use rendezvous::{Arrival, MeetError, Phase, Rendezvous};
+pub(crate) use token::{GiveError, TakeError, Token, TokenState, TokenWord};
 #[allow(unused_imports, reason = "for the channels above, and the models")]
 pub(crate) use word::{Grant, Held, LockWord, Refused, State, Word};

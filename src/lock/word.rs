@@ -50,11 +50,21 @@ pub(crate) enum State {
     Midway = 4,
 }
 
-const OWNER_BITS: u32 = 16;
-const STATE_BITS: u32 = 4;
-const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
-const INCONSISTENT: u64 = 1 << (OWNER_BITS + STATE_BITS);
-const ACQUISITION: u64 = INCONSISTENT << 1;
+// The layout, which other words with an owner have as well.
+pub(super) const OWNER_BITS: u32 = 16;
+pub(super) const STATE_BITS: u32 = 4;
+pub(super) const STATE_MASK: u64 = (1 << STATE_BITS) - 1;
+pub(super) const INCONSISTENT: u64 = 1 << (OWNER_BITS + STATE_BITS);
+pub(super) const ACQUISITION: u64 = INCONSISTENT << 1;
+
+/// The word of that layout which comes after `word`: counted up, with these in its lower bits.
+#[inline]
+pub(super) fn successor(word: u64, flag: bool, state: u64, owner: u16) -> u64 {
+    let step = if mutated!("lock.count") { 0 } else { ACQUISITION };
+    let acquisition = (word & !(ACQUISITION - 1)).wrapping_add(step);
+    let flag = if flag { INCONSISTENT } else { 0 };
+    acquisition | flag | (state << OWNER_BITS) | u64::from(owner)
+}
 
 impl Word {
     /// `None` if no honest process writes such a word.
@@ -90,10 +100,7 @@ impl Word {
 
     #[inline]
     fn next(self, state: State, owner: u16, inconsistent: bool) -> Word {
-        let step = if mutated!("lock.count") { 0 } else { ACQUISITION };
-        let acquisition = (self.0 & !(ACQUISITION - 1)).wrapping_add(step);
-        let flag = if inconsistent { INCONSISTENT } else { 0 };
-        Word(acquisition | flag | ((state as u64) << OWNER_BITS) | u64::from(owner))
+        Word(successor(self.0, inconsistent, state as u64, owner))
     }
 
     /// As a number, to be compared.

@@ -13,6 +13,7 @@
 //! | `condvar` | [`Condvar`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
+//! | `token` | [`Token`] |
 //! | `readiness` | events and semaphores in event loops and futures |
 //! | `barrier` | [`Barrier`] |
 //!
@@ -37,11 +38,12 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod token;
 mod value;
 mod waiting;
 
 use crate::error::Kind;
-use crate::lock::{Desk, Rendezvous};
+use crate::lock::{self, Desk, Rendezvous};
 use layout::{Body, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
@@ -56,10 +58,17 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
         Kind::Value if value_len <= 8 => (size_of::<Words>(), Value::<u64>::sweep),
         Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),
         Kind::Array => (size_of::<Body>(), Array::<u8>::sweep),
+        Kind::Token => (size_of::<lock::Token>(), Token::sweep),
         // The dead leave nothing in the others.
         _ => return None,
     };
     (body_len >= words_len as u64).then_some(sweep)
+}
+
+/// What leaves to others, in good order, what a participant has in an object of this kind, in a body of `body_len` bytes:
+/// it returns whether that was anything. `None` if there is nothing that could be left so.
+pub(crate) fn leave_of(kind: Kind, body_len: u64) -> Option<fn(Block, u16) -> bool> {
+    (kind == Kind::Token && body_len >= size_of::<lock::Token>() as u64).then_some(Token::leave)
 }
 
 /// What lies in shared memory, for those who look from outside.
@@ -81,3 +90,4 @@ pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};
 pub use reentrant::{ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};
 pub use semaphore::Semaphore;
+pub use token::{Taken, Token};

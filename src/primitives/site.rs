@@ -236,6 +236,11 @@ impl Site {
         &self.segment
     }
 
+    /// The attachment that it is a place in.
+    pub(super) fn attachment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
     #[inline]
     pub(super) fn block(&self) -> Block {
         self.block

@@ -9,6 +9,7 @@ mod mutex;
 mod readiness;
 mod reentrant;
 mod semaphore;
+mod token;
 mod value;
 
 use crate::inspect::{self, Detail};

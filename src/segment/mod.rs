@@ -4,10 +4,12 @@
 //! - [`name`]: names and their directories
 //! - [`create`]: making, opening, handing over; atomically, or not at all
 //! - [`participants`]: who is attached, who is alive, and cleaning up after the dead
+//! - [`farewell`]: ending in good order
 //! - [`admin`]: listing, removing
 
 pub(crate) mod admin;
 pub(crate) mod create;
+pub(crate) mod farewell;
 pub(crate) mod layout;
 pub(crate) mod name;
 pub(crate) mod participants;

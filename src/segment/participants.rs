@@ -2,6 +2,7 @@
 
 use super::Segment;
 use super::admin::{self, Patience};
+use super::farewell::Farewells;
 use super::layout::{self, Row, now_in_nanoseconds};
 use crate::error::Error;
 use crate::sync::{AtomicPtr, Ordering, fence, mutated};
@@ -23,6 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) struct Registry {
     generation: u64,
     members: Mutex<HashMap<FileId, Member>>,
+    pub(super) farewells: Farewells,
     /// That of the process which forked this one, as it was then.
     parents: Option<&'static Registry>,
 }
@@ -148,7 +150,8 @@ impl Registry {
             }
             // SAFETY: as above.
             let parents = unsafe { seen.as_ref() };
-            let fresh = Box::into_raw(Box::new(Registry { generation, members: Mutex::default(), parents }));
+            let (members, farewells) = (Mutex::default(), Farewells::default());
+            let fresh = Box::into_raw(Box::new(Registry { generation, members, farewells, parents }));
             if CURRENT.compare_exchange(seen, fresh, Ordering::Release, Ordering::Relaxed).is_err() {
                 // SAFETY: made just above and seen by nobody.
                 drop(unsafe { Box::from_raw(fresh) });
@@ -254,6 +257,18 @@ impl Registry {
         Some(act(claims, page.index()))
     }
 
+    /// Lets `act` see as whom this process takes part in a segment, and the numbers of the objects it refers to there, alone
+    /// among its threads. `None` if it does not.
+    pub(super) fn as_member<R>(
+        &self,
+        segment: &Segment,
+        act: impl FnOnce(u16, &mut dyn Iterator<Item = u32>) -> R,
+    ) -> Option<R> {
+        let members = self.members();
+        let Member { claims, page, .. } = members.get(&segment.id)?;
+        Some(act(page.index(), &mut claims.by_number.keys().copied()))
+    }
+
     /// Takes a handle's share in one of many objects back. `end` is told what is to be done, and as whom, alone among the
     /// threads of this process.
     pub(crate) fn drop_share(&self, segment: &Segment, shared: Shared, end: impl FnOnce(Hold, u16)) {
@@ -281,8 +296,16 @@ impl Registry {
     /// Takes a handle's share back; the last one gives the index up.
     pub(super) fn leave(&self, segment: &Segment) {
         let mut members = self.members();
+        let farewell = self.farewells.take(segment);
         let Some(member) = members.get_mut(&segment.id) else { return };
         member.handles -= 1;
+        // Who goes because of a panic goes as the dead do.
+        if member.handles == 0
+            && let Some(farewell) = farewell
+            && !std::thread::panicking()
+        {
+            farewell(segment, member.page.index(), &mut member.claims.by_number.keys().copied());
+        }
         self.go_if_unused(members, segment);
     }
 

@@ -88,6 +88,7 @@ fn name(of: &ObjectsOfKind) -> &'static str {
         Kind::Event => "event",
         Kind::Condvar => "condition variable",
         Kind::Barrier => "barrier",
+        Kind::Token => "token",
         _ => "unknown",
     }
 }

@@ -6,6 +6,7 @@ use ringway::{
     Kind,
     inspect::{
         Barrier, Condvar, Detail, Event, Lock, Mutex, Object as Seen, OwnedSemaphore, Participant, Semaphore,
+        Token, TokenState,
     },
 };
 
@@ -26,6 +27,7 @@ pub(super) fn capacity(seen: &Seen) -> Option<String> {
         (Detail::Semaphore(_), _) => format!("at most {} permits", units::count(seen.capacity)),
         (Detail::OwnedSemaphore(_), _) => format!("{} permits", units::count(seen.capacity)),
         (Detail::Barrier(_), _) => format!("{} parties", units::count(seen.capacity)),
+        (Detail::Token(_), _) => "one holder".into(),
         (_, Kind::Event | Kind::Condvar) => "any number of those who wait".into(),
         _ => return None,
     })
@@ -74,6 +76,7 @@ pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
             (share(barrier.arrived.len() as u64, barrier.parties), notes_if(barrier.broken, "broken"))
         }
         Detail::Arena(arena) => (None, vec![super::arena::in_short(arena)]),
+        Detail::Token(token) => (None, token_notes(token)),
         _ => (None, vec![]),
     }
 }
@@ -99,6 +102,17 @@ pub(super) fn lock_notes(lock: &Mutex) -> Vec<String> {
     notes
 }
 
+/// What a line of `ls` says of a token.
+fn token_notes(token: &Token) -> Vec<String> {
+    match &token.state {
+        TokenState::Held(process) if process.alive => vec![format!("held by {}", pid(process))],
+        TokenState::Held(process) => vec![format!("left by {}", pid(process))],
+        TokenState::HandedOver => vec!["handed over".into()],
+        TokenState::Free => vec![],
+        _ => vec!["corrupt".into()],
+    }
+}
+
 /// Adds what is in it to `out`.
 pub(super) fn describe(out: &mut String, seen: &Seen) {
     match &seen.detail {
@@ -109,6 +123,7 @@ pub(super) fn describe(out: &mut String, seen: &Seen) {
             waiting(out, seen, &traffic(&semaphore.waiting));
         }
         Detail::OwnedSemaphore(semaphore) => describe_owned(out, seen, semaphore),
+        Detail::Token(token) => describe_token(out, seen, token),
         Detail::Event(event) => {
             let set = if event.set { "set" } else { "not set" };
             line(out, "event", &format!("{set}; was set {}", times(event.settings)));
@@ -148,6 +163,7 @@ fn waiters(seen: &Seen) -> usize {
         Detail::Cell(cell) => (cell.lock.awaited, living(seen).saturating_sub(holders(&cell.lock))),
         Detail::Semaphore(semaphore) => (semaphore.awaited, living(seen)),
         Detail::OwnedSemaphore(semaphore) => (semaphore.awaited, living(seen)),
+        Detail::Token(token) => (token.awaited, living(seen)),
         Detail::Event(event) => (event.awaited, living(seen)),
         Detail::Condvar(condvar) => (condvar.awaited, living(seen)),
         Detail::Barrier(barrier) => (true, barrier.arrived.iter().filter(|process| process.alive).count()),
@@ -233,6 +249,48 @@ fn describe_owned(out: &mut String, seen: &Seen, semaphore: &OwnedSemaphore) {
     waiting(out, seen, &traffic(&semaphore.waiting));
 }
 
+fn describe_token(out: &mut String, seen: &Seen, token: &Token) {
+    match &token.state {
+        TokenState::Held(process) => {
+            let dead = if process.alive { "" } else { ": the next one recovers" };
+            line(out, "held by", &format!("{}{dead}", by_name(seen, process)));
+        }
+        TokenState::HandedOver => {
+            line(out, "token", "held by nobody in particular, until somebody gives it back")
+        }
+        TokenState::Free => line(out, "token", "nobody has it now"),
+        _ => line(out, "token", "nonsense: the shared memory is corrupt"),
+    }
+    match &token.state {
+        TokenState::Free if token.holder_died => {
+            line(out, "", "its last holder died with it: the next one is told")
+        }
+        _ if token.holder_died => line(out, "", "the holder before died with it"),
+        _ => {}
+    }
+    line(out, "recoveries", &format!("came back from a dead holder {}", times(token.recovered)));
+    waiting(out, seen, &traffic(&token.waiting));
+}
+
+fn json_token(object: Object, seen: &Seen, token: &Token) -> Object {
+    let state = match &token.state {
+        TokenState::Free => "free",
+        TokenState::Held(_) => "held",
+        TokenState::HandedOver => "handed over",
+        _ => "corrupt",
+    };
+    let object = object.string("state", state);
+    let object = match &token.state {
+        TokenState::Held(process) => object.object("holder", json_by_name(seen, process)),
+        _ => object.null("holder"),
+    };
+    object
+        .boolean("holder_died", token.holder_died)
+        .integer("recovered", token.recovered)
+        .integer("waiters", waiters(seen) as u64)
+        .object("waiting", json_traffic(&token.waiting))
+}
+
 /// Adds what is in it to `object`.
 pub(super) fn json(object: Object, seen: &Seen) -> Object {
     match &seen.detail {
@@ -266,6 +324,7 @@ pub(super) fn json(object: Object, seen: &Seen) -> Object {
             .integer("waiters", waiters(seen) as u64)
             .object("waiting", json_traffic(waiting)),
         Detail::Barrier(barrier) => json_barrier(object, seen, barrier),
+        Detail::Token(token) => json_token(object, seen, token),
         _ => object,
     }
 }

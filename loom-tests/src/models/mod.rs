@@ -49,6 +49,7 @@ suites! {
     rendezvous,
     spsc,
     tenure,
+    token,
 }
 
 /// The books balance: every site in the sources has a model that its mutant breaks, and the other way round.

@@ -376,6 +376,16 @@ impl Traffic {
     }
 }
 
+impl core::ops::Add for Traffic {
+    type Output = Traffic;
+
+    /// Where they wait at two places for the same.
+    fn add(self, other: Traffic) -> Traffic {
+        let sum = |here: u64, there: u64| here.wrapping_add(there);
+        Traffic { wakes: sum(self.wakes, other.wakes), sleeps: sum(self.sleeps, other.sleeps) }
+    }
+}
+
 /// Two looks at (tail, head), one after the other.
 pub(crate) struct Span {
     pub(crate) early: (u64, u64),

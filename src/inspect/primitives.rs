@@ -6,6 +6,7 @@ use crate::lock::{self, Arrival, Condition, Count, Desk, Flag, Phase, Rendezvous
 use crate::primitives::layout::{Body, Words};
 use crate::segment::layout::Geometry;
 use crate::sync::Ordering;
+use crate::wait::EventCount;
 use core::mem::{MaybeUninit, size_of};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -128,8 +129,10 @@ pub struct Event {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Condvar {
-    /// How often somebody told those who wait, since it was made.
+    /// How often somebody who waited was told, since it was made: by one notification or by several.
     pub notifications: u64,
+    /// How many wait whom nobody has told, with those who died waiting until somebody finds them.
+    pub waiters: u64,
     /// Whether somebody may be waiting for it. That stays until the next notification.
     pub awaited: bool,
     /// Those who waited for it.
@@ -259,7 +262,7 @@ unsafe impl Shared for Desk {}
 unsafe impl Shared for lock::Token {}
 // SAFETY: a word and an eventcount, all of atomic integers.
 unsafe impl Shared for Flag {}
-// SAFETY: a count and an eventcount, all of atomic integers.
+// SAFETY: counts and eventcounts, all of atomic integers.
 unsafe impl Shared for Condition {}
 // SAFETY: a state, an eventcount and a log, all of atomic integers.
 unsafe impl Shared for Rendezvous {}
@@ -371,10 +374,12 @@ pub(super) fn look_at_event(fd: BorrowedFd<'_>, block: Block) -> Result<Event, E
 
 pub(super) fn look_at_condvar(fd: BorrowedFd<'_>, block: Block) -> Result<Condvar, Error> {
     let condition: Condition = block.read(fd)?;
+    let [first, second] = condition.waiting();
     Ok(Condvar {
         notifications: condition.told(),
-        awaited: condition.waiting().is_awaited(),
-        waiting: Traffic::at(condition.waiting()),
+        waiters: condition.waiters().into(),
+        awaited: condition.waiting().iter().any(EventCount::is_awaited),
+        waiting: Traffic::at(first) + Traffic::at(second),
     })
 }
 

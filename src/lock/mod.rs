@@ -7,6 +7,8 @@
 //! | `backoff` | how those who spin keep out of the holder's way |
 //! | `owner` | which thread of the holding process it is |
 //! | `condition` | being told of something while one lets go of a lock |
+//! | `groups` | those who wait for that, by when they came |
+//! | `attendance` | which processes are at something |
 //! | `flag` | something that has happened, or not |
 //! | `count` | permits that anybody may give |
 //! | `journal` | bytes that change as a whole |
@@ -14,11 +16,13 @@
 //! | `token` | a lock that anybody may give back |
 //! | `rendezvous` | parties that wait for each other |
 
+mod attendance;
 mod backoff;
 mod condition;
 mod count;
 mod flag;
 mod gate;
+mod groups;
 mod journal;
 mod owner;
 mod permits;
@@ -26,6 +30,8 @@ mod rendezvous;
 mod token;
 mod word;
 
+#[allow(unused_imports, reason = "for the primitives above")]
+pub(crate) use attendance::{Attendance, Seat};
 pub(crate) use condition::Condition;
 pub(crate) use count::{Count, CountError};
 #[allow(unused_imports, reason = "for the models")]

@@ -3,15 +3,15 @@
 use super::LockError;
 use super::site::{Block, Site};
 use super::thread;
-use super::waiting::{Attachment, Learnt};
+use super::waiting::Learnt;
 use crate::error::Corrupt;
-use crate::lock::{Condition, Gate, Grant, Held, LockFailed, Owner, Refused, Word};
+use crate::lock::{Gate, Grant, Held, LockFailed, Owner, Refused, Word};
 use crate::options::Settings;
 use crate::segment::Member;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::clock;
 use crate::sys::fork::Generation;
-use crate::wait::{Barrier, Deadline, TimedOut, Wait};
+use crate::wait::{Barrier, Deadline, Wait};
 use core::convert::Infallible;
 use core::mem::size_of;
 use core::ptr::NonNull;
@@ -384,20 +384,6 @@ impl Holding {
     #[inline(always)]
     pub(super) fn is_ours(&self, taken: Taken) -> bool {
         self.is_still(taken.member)
-    }
-
-    /// Gives the lock back, which [is ours](Self::is_ours) and was taken once, and waits to be told of `condition`. What
-    /// lies at `condition` may be in another segment than the lock.
-    pub(super) fn unlock_and_wait(
-        &self,
-        taken: Taken,
-        condition: &Condition,
-        told_by: &Attachment,
-        deadline: Deadline,
-    ) -> Result<(), TimedOut> {
-        told_by
-            .learnt
-            .use_for(|waiter| condition.wait(|| self.unlock(taken), waiter, told_by.barrier, deadline))
     }
 
     /// Gives the lock back, which [is ours](Self::is_ours).

@@ -44,6 +44,7 @@ mod waiting;
 
 use crate::error::Kind;
 use crate::lock::{self, Desk, Rendezvous};
+use condvar::Meeting;
 use layout::{Body, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
@@ -54,6 +55,7 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
         Kind::Mutex => (size_of::<Words>(), Mutex::<()>::sweep),
         Kind::ReentrantMutex => (size_of::<Words>(), ReentrantMutex::<()>::sweep),
         Kind::OwnedSemaphore => (size_of::<Desk>(), OwnedSemaphore::sweep),
+        Kind::Condvar => (size_of::<Meeting>(), Condvar::sweep),
         Kind::Barrier => (size_of::<Rendezvous>(), Barrier::sweep),
         Kind::Value if value_len <= 8 => (size_of::<Words>(), Value::<u64>::sweep),
         Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),

@@ -19,7 +19,7 @@ use bytemuck::{Pod, Zeroable};
 use core::mem::{offset_of, size_of};
 
 pub(crate) const MAGIC: [u8; 8] = *b"RINGWAY\n";
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const ENDIAN: u32 = 0x0a0b_0c0d;
 
 pub(crate) const PAGE: u64 = 4096;

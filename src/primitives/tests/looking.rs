@@ -35,11 +35,23 @@ fn onlookers_see_what_has_happened() {
     assert_eq!((seen.set, seen.settings, seen.awaited), (true, 2, false));
 
     let condvar = Condvar::anonymous().unwrap();
+    let look = || match detail(&condvar) {
+        Detail::Condvar(seen) => (seen.notifications, seen.waiters),
+        other => panic!("no condition variable: {other:?}"),
+    };
     condvar.notify_one();
     let mutex = Mutex::anonymous(()).unwrap();
-    let (_guard, told) = condvar.wait_deadline(mutex.lock().unwrap(), Deadline::NOW).unwrap();
-    let Detail::Condvar(seen) = detail(&condvar) else { panic!("no condition variable") };
-    assert_eq!((told, seen.notifications, seen.awaited), (false, 1, false));
+    let (guard, told) = condvar.wait_deadline(mutex.lock().unwrap(), Deadline::NOW).unwrap();
+    assert_eq!((told, look()), (false, (0, 0)), "nobody waited");
+    drop(guard);
+    let told = condvar.wait_after(
+        || {
+            assert_eq!(look(), (0, 1));
+            assert_eq!(condvar.notify(5), 1);
+        },
+        Deadline::NOW,
+    );
+    assert_eq!((told.unwrap(), look()), (true, (1, 0)));
 }
 
 #[test]

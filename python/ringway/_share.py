@@ -4,6 +4,7 @@ A process that is being spawned gets each descriptor once, however many objects 
 To a process that runs already, objects go only if asked to (`allow_passing`); Connections always do.
 """
 
+import contextlib
 import os
 
 from multiprocessing import context, reduction
@@ -51,3 +52,15 @@ def adopt(shared):
         _adopted.add(fd)
     os.set_inheritable(fd, False)
     return fd
+
+
+@contextlib.contextmanager
+def borrowed(shared):
+    """The same for as long as the block lasts: for objects that need it only to find their memory."""
+    is_inherited, duplicate = shared
+    fd = duplicate.detach()
+    try:
+        yield fd
+    finally:
+        if not is_inherited:
+            os.close(fd)

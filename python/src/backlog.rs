@@ -13,7 +13,8 @@ use std::time::Duration;
 /// Counts the forks between this process and the one that loaded this library.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-fn generation() -> u64 {
+/// How many forks this process is away from the one that loaded this library.
+pub(crate) fn generation() -> u64 {
     static WATCHED: Once = Once::new();
     extern "C" fn count() {
         GENERATION.fetch_add(1, Ordering::Relaxed);

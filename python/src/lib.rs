@@ -6,6 +6,7 @@
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
@@ -15,7 +16,9 @@ mod codec;
 mod errors;
 mod lease;
 mod loan;
+mod locks;
 mod queue;
+mod shared;
 mod waits;
 
 #[pymodule]
@@ -28,6 +31,8 @@ mod _ringway {
     use crate::lease::Lease;
     #[pymodule_export]
     use crate::loan::Loan;
+    #[pymodule_export]
+    use crate::locks::{Barrier, Condition, Event, SemLock, hand_over_all};
     #[pymodule_export]
     use crate::queue::Queue;
 

@@ -11,8 +11,10 @@ use core::mem;
 ///
 /// phase      moved by anybody, to
 /// ---------  -------------------------------------------------------------------------------------------
-/// OPEN       OPEN of the next generation, once all have arrived; BREAKING, if one is dead, late, or had enough
+/// OPEN       OPEN of the next generation, once all have arrived; BREAKING, if one is dead, late, or had enough;
+///            RESETTING, by a reset, if any have arrived
 /// BREAKING   BROKEN of the next generation, once the break is in the log
+/// RESETTING  OPEN of the next generation, once the break is in the log: who is told so may come again at once
 /// BROKEN     OPEN, by a reset
 /// ```
 ///
@@ -52,6 +54,7 @@ pub(crate) enum Phase {
     Open = 0,
     Breaking = 1,
     Broken = 2,
+    Resetting = 3,
 }
 
 /// What the state held at one moment.
@@ -64,6 +67,7 @@ impl Seen {
             0 => Some(Phase::Open),
             1 => Some(Phase::Breaking),
             2 => Some(Phase::Broken),
+            3 => Some(Phase::Resetting),
             _ => None,
         }
     }
@@ -179,7 +183,7 @@ impl Rendezvous {
             match seen.phase() {
                 None => return Err(MeetError::Corrupt(seen.0)),
                 Some(Phase::Broken) => return Err(MeetError::Broken),
-                Some(Phase::Breaking) => self.finish_breaking(seen),
+                Some(Phase::Breaking | Phase::Resetting) => self.finish_breaking(seen),
                 Some(Phase::Open) => {
                     let generation = seen.generation();
                     if let Some(place) = places.iter().position(|place| place.claim(generation, me)) {
@@ -262,14 +266,14 @@ impl Rendezvous {
                         return self.finish_breaking(breaking);
                     }
                 }
-                Some(Phase::Breaking) => return self.finish_breaking(seen),
+                Some(Phase::Breaking | Phase::Resetting) => return self.finish_breaking(seen),
                 Some(Phase::Broken) | None => return,
             }
             seen = self.look();
         }
     }
 
-    /// Ends what whoever found it BREAKING, or made it so, may have died over.
+    /// Ends what whoever found it BREAKING or RESETTING, or made it so, may have died over.
     fn finish_breaking(&self, seen: Seen) {
         let generation = seen.generation();
         let entry = &self.log[(seen.breaks() % LOG as u64) as usize];
@@ -284,8 +288,9 @@ impl Rendezvous {
                 Err(now) => logged = now,
             }
         }
-        let broken = Seen::new(generation + 1, seen.breaks() + 1, Phase::Broken);
-        self.exchange(seen, broken);
+        let is_reset = seen.phase() == Some(Phase::Resetting) && !mutated!("rendezvous.reset");
+        let phase = if is_reset { Phase::Open } else { Phase::Broken };
+        self.exchange(seen, Seen::new(generation + 1, seen.breaks() + 1, phase));
         if !mutated!("rendezvous.break_wakes") {
             self.waiting.wake(ALL, BARRIER);
         }
@@ -318,9 +323,17 @@ impl Rendezvous {
                     if places.iter().all(|place| place.owner_in(generation).is_none()) {
                         return Ok(());
                     }
-                    self.break_generation(generation);
+                    let resetting = Seen::new(generation, seen.breaks(), Phase::Resetting);
+                    if self.exchange(seen, resetting) {
+                        self.finish_breaking(resetting);
+                        return Ok(());
+                    }
                 }
                 Some(Phase::Breaking) => self.finish_breaking(seen),
+                Some(Phase::Resetting) => {
+                    self.finish_breaking(seen);
+                    return Ok(());
+                }
                 Some(Phase::Broken) => {
                     if self.exchange(seen, Seen::new(generation, seen.breaks(), Phase::Open)) {
                         return Ok(());
@@ -350,7 +363,7 @@ impl Rendezvous {
             Some(Phase::Open) => {
                 self.look_for_the_dead(places, seen.generation(), |owner| owner == dead);
             }
-            Some(Phase::Breaking) => self.finish_breaking(seen),
+            Some(Phase::Breaking | Phase::Resetting) => self.finish_breaking(seen),
             Some(Phase::Broken) | None => {}
         }
     }

@@ -20,6 +20,7 @@ pub(crate) const MODELS: &[Model] = &[
     Model { name: "one_is_dead", preemptions: 2, body: one_is_dead, kills: &["rendezvous.patrol"] },
     Model { name: "one_is_swept", preemptions: 2, body: one_is_swept, kills: &["rendezvous.break_wakes"] },
     Model { name: "the_last_dies", preemptions: 2, body: the_last_dies, kills: &["rendezvous.patrol"] },
+    Model { name: "reset_and_again", preemptions: 2, body: reset_and_again, kills: &["rendezvous.reset"] },
     Model { name: "broken_and_reset", preemptions: 2, body: broken_and_reset, kills: &["rendezvous.log"] },
 ];
 
@@ -160,6 +161,18 @@ fn the_last_dies() {
     survive(&shared, other, 3);
     waiting.join().unwrap();
     assert_eq!(shared.rendezvous.generation(), 1, "opened once");
+}
+
+/// Who is told that it broke because it was reset may come again at once, and meets whoever reset it.
+fn reset_and_again() {
+    let shared = Shared::new(2);
+    let waiting = thread::spawn({
+        let shared = shared.clone();
+        move || shared.meet(2).or_else(|_| shared.meet(2))
+    });
+    shared.rendezvous.reset(&shared.places).unwrap();
+    let mine = shared.meet(1).unwrap();
+    assert_ne!(mine, waiting.join().unwrap().unwrap());
 }
 
 /// Who waited when it broke is told so, even if it is as good as new when he looks, and others have met there since.

@@ -66,7 +66,7 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "segment.sweep", scenarios: &["permits/acquire-swept"] },
     // A token, and what becomes of it when its holder is gone, in one way or the other.
     Planted { site: "token.patrol", scenarios: &["token/acquire"] },
-    Planted { site: "token.recovered", scenarios: &["token/acquire"] },
+    Planted { site: "token.recovered", scenarios: &["token/acquire-swept"] },
     Planted { site: "token.give_clears", scenarios: &["token/acquire"] },
     Planted { site: "token.give_wakes", scenarios: &["token/release-wakes"] },
     Planted { site: "token.sweep_wakes", scenarios: &["token/sweep-wakes"] },

@@ -12,7 +12,7 @@
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
 //! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
 //! peer token PATH VERB...                plays with a token, see `tokens`
-//! peer tokenfork|tokenarena              plays scenes with tokens, see `tokens`
+//! peer tokenfork|tokenarena|tokenthreads plays scenes with tokens, see `tokens`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -86,6 +86,7 @@ fn main() -> Result<(), Failure> {
         ["token", path, script @ ..] => tokens::play(path, script),
         ["tokenfork"] => tokens::forks(),
         ["tokenarena"] => tokens::arena(),
+        ["tokenthreads"] => tokens::threads(),
         ["cellfork"] => cells::fork_with_guard(),
         ["idle"] => {
             say("idle");

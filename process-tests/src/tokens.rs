@@ -12,11 +12,13 @@
 //! count:N    the same N times; prints "counted"
 //! ```
 //!
-//! `peer tokenfork` and `peer tokenarena` play scenes with forks, in a process with one thread.
+//! `peer tokenfork` and `peer tokenarena` play scenes with forks, in a process with one thread; `peer tokenthreads` one
+//! with several.
 
 use crate::forks::fork;
 use crate::{Failure, common, say};
 use ringway::{AcquireError, Arena, Error, ReleaseError, Token, Value, Wait};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Longer than any slice of a sleep.
@@ -143,7 +145,13 @@ pub(super) fn forks() -> Result<(), Failure> {
     })
     .succeeded();
     token.release()?;
+    // Once, by however many handles.
+    let again = Token::from_fd(std::os::fd::AsFd::as_fd(&other).try_clone_to_owned()?)?;
+    drop(other);
+    assert!(again.holder_is_me(), "it was not the last handle");
+    let third = Token::from_fd(std::os::fd::AsFd::as_fd(&again).try_clone_to_owned()?)?;
     assert_eq!(Token::hand_over_all(), 1, "the other one");
+    assert!(again.is_held() && !third.holder_is_me());
     full()
 }
 
@@ -209,5 +217,43 @@ pub(super) fn arena() -> Result<(), Failure> {
     );
     tokens[1].release()?;
     assert_eq!(Token::hand_over_all(), COUNT - 1);
+    Ok(())
+}
+
+/// Threads make and drop tokens while another says again and again that the process is about to end.
+pub(super) fn threads() -> Result<(), Failure> {
+    let arena = Arena::anonymous(1 << 20)?;
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let makers = [false, true, false, true].map(|in_arena| {
+            let arena = &arena;
+            scope.spawn(move || {
+                for round in 0..200 {
+                    let options = Token::options();
+                    let token =
+                        if in_arena { options.create_in(arena) } else { options.anonymous() }.unwrap();
+                    assert!(!token.acquire().unwrap().was_recovered());
+                    // Handed over or not, it is held.
+                    while token.holder_is_me() && round % 8 == 0 {
+                        std::thread::yield_now();
+                    }
+                    assert!(token.is_held());
+                    token.release().unwrap();
+                    assert!(!token.acquire().unwrap().was_recovered());
+                }
+            })
+        });
+        let ending = scope.spawn(|| {
+            let mut handed = 0;
+            while !ended.load(Ordering::Relaxed) {
+                handed += Token::hand_over_all();
+            }
+            handed
+        });
+        let all_well = makers.into_iter().all(|maker| maker.join().is_ok());
+        ended.store(true, Ordering::Relaxed);
+        assert!(all_well && ending.join().unwrap() >= 4 * 200 / 8);
+    });
+    assert_eq!((Token::hand_over_all(), arena.len()), (0, 0));
     Ok(())
 }

@@ -318,6 +318,11 @@ fn a_thousand_in_an_arena_are_handed_over() {
     test!("token-arena").start("tokenarena").succeed();
 }
 
+#[test]
+fn threads_come_and_go_while_all_is_handed_over() {
+    test!("token-threads").start("tokenthreads").succeed();
+}
+
 /// A peer writes nonsense over it: every call ends.
 #[test]
 fn a_scribbling_peer_ends_nothing_but_the_agreement() {

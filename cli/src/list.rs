@@ -10,8 +10,8 @@ use std::{
 
 use clap::Args;
 use ringway::{
-    Error, Kind,
-    inspect::{self, Detail, Object},
+    Error, Kind, Token,
+    inspect::{self, Detail, Object, TokenState},
 };
 
 use crate::{
@@ -291,8 +291,17 @@ fn hold_meaningful() -> Result<Vec<Box<dyn Any>>, Failure> {
             .or_else(|| boxed(lock::hold_if_left_behind(name, seen)))
             .or_else(|| boxed(sem::hold_if_meaningful(name, seen)))
             .or_else(|| boxed(event::hold_if_set(name, seen)))
+            .or_else(|| boxed(hold_if_handed_over(name, seen)))
     };
     Ok(listed.into_iter().filter_map(hold).collect())
+}
+
+/// Opens a token that `ringway clean` is to leave alone: somebody ended and left it held, for whoever comes to give it back.
+fn hold_if_handed_over(name: &str, seen: &Object) -> Option<Token> {
+    match &seen.detail {
+        Detail::Token(token) if token.state == TokenState::HandedOver => Token::open(name).ok(),
+        _ => None,
+    }
 }
 
 /// Removes what is not in use, and says what that was.

@@ -64,6 +64,16 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "permits.give_wakes", scenarios: &["permits/drop-wakes"] },
     Planted { site: "permits.sweep_wakes", scenarios: &["permits/sweep-wakes"] },
     Planted { site: "segment.sweep", scenarios: &["permits/acquire-swept"] },
+    // A token, and what becomes of it when its holder is gone, in one way or the other.
+    Planted { site: "token.patrol", scenarios: &["token/acquire"] },
+    Planted { site: "token.recovered", scenarios: &["token/acquire-swept"] },
+    Planted { site: "token.give_clears", scenarios: &["token/acquire"] },
+    Planted { site: "token.give_wakes", scenarios: &["token/release-wakes"] },
+    Planted { site: "token.sweep_wakes", scenarios: &["token/sweep-wakes"] },
+    Planted { site: "token.hand_over", scenarios: &["token/hand-over"] },
+    Planted { site: "token.hand_over", scenarios: &["token/drop-held"] },
+    Planted { site: "token.hand_over", scenarios: &["token/hand-over-arena"] },
+    Planted { site: "segment.sweep", scenarios: &["token/acquire-swept"] },
     // What others are told.
     Planted { site: "flag.wakes", scenarios: &["event/set-wakes"] },
     Planted { site: "flag.wakes_all", scenarios: &["event/set-wakes"] },

@@ -24,6 +24,7 @@ mod segment;
 mod semaphore;
 mod spsc;
 mod tasks;
+mod token;
 
 use crate::scenario::Scenario;
 
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Scenario> {
         reentrant::scenarios(),
         semaphore::scenarios(),
         permits::scenarios(),
+        token::scenarios(),
         event::scenarios(),
         condvar::scenarios(),
         barrier::scenarios(),

@@ -138,7 +138,7 @@ pub enum Detail {
     Cell(Box<Cell>),
     /// Of an arena.
     Arena(Box<Arena>),
-    /// Of a kind whose details this version cannot show.
+    /// Of memory, which has none; and of a kind whose details this version cannot show.
     None,
 }
 
@@ -341,6 +341,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Cell(Box::new(primitives::look_at_cell(fd, Block::whole(geometry), table, is_large)?))
         }
         Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
+        Kind::Memory => Detail::None,
         Kind::Unknown(_) => Detail::None,
     })
 }

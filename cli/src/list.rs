@@ -217,6 +217,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Value, _) => "value",
         (Kind::Array, _) => "array",
         (Kind::Arena, _) => "arena",
+        (Kind::Memory, _) => "memory",
         _ => "unknown",
     }
 }

@@ -11,6 +11,7 @@
 //! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
 //! | `cells` | [`Value`], [`Array`] |
 //! | `condvar` | [`Condvar`] |
+//! | `memory` | [`Memory`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
 //! | `readiness` | events and semaphores in event loops and futures |
@@ -27,6 +28,7 @@ mod event;
 mod guard;
 mod handle;
 mod holding;
+mod memory;
 mod mutex;
 mod owned;
 mod readiness;
@@ -79,6 +81,7 @@ pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;
 
 pub use guard::{Inherited, MutexGuard};
+pub use memory::Memory;
 pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};
 pub use reentrant::{ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};

@@ -371,6 +371,8 @@ pub enum Kind {
     Arena,
     /// A [`Token`](crate::Token).
     Token,
+    /// A [`Memory`](crate::Memory).
+    Memory,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -395,6 +397,7 @@ impl Kind {
             Kind::Array => 15,
             Kind::Arena => 16,
             Kind::Token => 17,
+            Kind::Memory => 18,
             Kind::Unknown(number) => number,
         }
     }
@@ -418,6 +421,7 @@ impl Kind {
             15 => Kind::Array,
             16 => Kind::Arena,
             17 => Kind::Token,
+            18 => Kind::Memory,
             other => Kind::Unknown(other),
         }
     }
@@ -443,6 +447,7 @@ impl fmt::Display for Kind {
             Kind::Array => f.write_str("an array"),
             Kind::Arena => f.write_str("an arena"),
             Kind::Token => f.write_str("a token"),
+            Kind::Memory => f.write_str("a piece of memory"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -142,7 +142,7 @@ pub enum Detail {
     Arena(Box<Arena>),
     /// Of a token.
     Token(Token),
-    /// Of a kind whose details this version cannot show.
+    /// Of memory, which has none; and of a kind whose details this version cannot show.
     None,
 }
 
@@ -346,6 +346,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         }
         Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
         Kind::Token => Detail::Token(primitives::look_at_token(fd, Block::whole(geometry), table)?),
+        Kind::Memory => Detail::None,
         Kind::Unknown(_) => Detail::None,
     })
 }

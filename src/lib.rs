@@ -20,6 +20,7 @@
 //! | a value that several processes change, one at a time | [`Mutex`], or [`ReentrantMutex`]; with [`Condvar`] to wait until it is as one wants it |
 //! | a number that several processes count with, or a value that they read and replace as a whole | [`Value`] |
 //! | many of them | [`Array`] |
+//! | bytes without any promise, for rules of my own | [`Memory`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | a lock that one process takes and another gives back | [`Token`] |
@@ -83,9 +84,9 @@ pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use primitives::{
     AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
-    Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
-    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Taken, Token, Value, ValueGuard,
-    ValueInherited,
+    Event, Inherited, Integer, LockError, Memory, Met, Mutex, MutexGuard, OwnedSemaphore, Permit,
+    ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Taken, Token, Value,
+    ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait, interruptible};

@@ -219,6 +219,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Array, _) => "array",
         (Kind::Arena, _) => "arena",
         (Kind::Token, _) => "token",
+        (Kind::Memory, _) => "memory",
         _ => "unknown",
     }
 }

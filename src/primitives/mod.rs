@@ -11,6 +11,7 @@
 //! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
 //! | `cells` | [`Value`], [`Array`] |
 //! | `condvar` | [`Condvar`] |
+//! | `memory` | [`Memory`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
 //! | `token` | [`Token`] |
@@ -28,6 +29,7 @@ mod event;
 mod guard;
 mod handle;
 mod holding;
+mod memory;
 mod mutex;
 mod owned;
 mod readiness;
@@ -88,6 +90,7 @@ pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;
 
 pub use guard::{Inherited, MutexGuard};
+pub use memory::Memory;
 pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};
 pub use reentrant::{ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};

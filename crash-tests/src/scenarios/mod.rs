@@ -23,6 +23,7 @@ mod ring;
 mod segment;
 mod semaphore;
 mod spsc;
+mod tally;
 mod tasks;
 
 use crate::scenario::Scenario;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         queue::scenarios(),
         byte_queue::scenarios(),
         tasks::scenarios(),
+        tally::scenarios(),
         mutex::scenarios(),
         reentrant::scenarios(),
         semaphore::scenarios(),

@@ -373,6 +373,8 @@ pub enum Kind {
     Token,
     /// A [`Memory`](crate::Memory).
     Memory,
+    /// A [`TallyQueue`](crate::TallyQueue).
+    TallyQueue,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -398,6 +400,7 @@ impl Kind {
             Kind::Arena => 16,
             Kind::Token => 17,
             Kind::Memory => 18,
+            Kind::TallyQueue => 20,
             Kind::Unknown(number) => number,
         }
     }
@@ -422,6 +425,7 @@ impl Kind {
             16 => Kind::Arena,
             17 => Kind::Token,
             18 => Kind::Memory,
+            20 => Kind::TallyQueue,
             other => Kind::Unknown(other),
         }
     }
@@ -448,6 +452,7 @@ impl fmt::Display for Kind {
             Kind::Arena => f.write_str("an arena"),
             Kind::Token => f.write_str("a token"),
             Kind::Memory => f.write_str("a piece of memory"),
+            Kind::TallyQueue => f.write_str("a tally queue"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -325,7 +325,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Ring(figures)
         }
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
-        Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => {
+        Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue | Kind::TallyQueue => {
             Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
         }
         Kind::Mutex | Kind::ReentrantMutex => {

@@ -166,6 +166,7 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     notes.extend(more.iter().map(String::as_str));
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
+        Kind::TallyQueue => units::count(object.capacity),
         Kind::OwnedSemaphore | Kind::Barrier | Kind::Array => units::count(object.capacity),
         Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
             String::new()
@@ -208,6 +209,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::ByteQueue, _) => "queue of bytes",
         (Kind::JoinableQueue, _) if is_of_bytes(object) => "joinable queue of bytes",
         (Kind::JoinableQueue, _) => "joinable queue",
+        (Kind::TallyQueue, _) => "tally queue",
         (Kind::Mutex, _) => "mutex",
         (Kind::ReentrantMutex, _) => "reentrant mutex",
         (Kind::Semaphore, _) => "semaphore",

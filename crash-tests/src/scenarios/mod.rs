@@ -23,6 +23,7 @@ mod ring;
 mod segment;
 mod semaphore;
 mod spsc;
+mod tally;
 mod tasks;
 mod token;
 
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Scenario> {
         queue::scenarios(),
         byte_queue::scenarios(),
         tasks::scenarios(),
+        tally::scenarios(),
         mutex::scenarios(),
         reentrant::scenarios(),
         semaphore::scenarios(),

@@ -369,6 +369,8 @@ pub enum Kind {
     Array,
     /// An [`Arena`](crate::Arena).
     Arena,
+    /// A [`Map`](crate::Map).
+    Map,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -392,6 +394,7 @@ impl Kind {
             Kind::Value => 14,
             Kind::Array => 15,
             Kind::Arena => 16,
+            Kind::Map => 19,
             Kind::Unknown(number) => number,
         }
     }
@@ -414,6 +417,7 @@ impl Kind {
             14 => Kind::Value,
             15 => Kind::Array,
             16 => Kind::Arena,
+            19 => Kind::Map,
             other => Kind::Unknown(other),
         }
     }
@@ -438,6 +442,7 @@ impl fmt::Display for Kind {
             Kind::Value => f.write_str("a value"),
             Kind::Array => f.write_str("an array"),
             Kind::Arena => f.write_str("an arena"),
+            Kind::Map => f.write_str("a map"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -37,11 +37,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 mod arena;
+mod map;
 mod pipe;
 mod primitives;
 mod queue;
 
 pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
+pub use map::Map;
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
 pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
@@ -63,7 +65,7 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring or an array, messages of a queue, bytes of a byte ring, an arena, or each
+    /// How much it holds: elements of a typed ring or an array, items of a map, messages of a queue, bytes of a byte ring, an arena, or each
     /// direction of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
@@ -138,6 +140,8 @@ pub enum Detail {
     Cell(Box<Cell>),
     /// Of an arena.
     Arena(Box<Arena>),
+    /// Of a map.
+    Map(Box<Map>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -341,6 +345,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Cell(Box::new(primitives::look_at_cell(fd, Block::whole(geometry), table, is_large)?))
         }
         Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
+        Kind::Map => Detail::Map(Box::new(map::look(fd, Block::whole(geometry), table)?)),
         Kind::Unknown(_) => Detail::None,
     })
 }

@@ -20,6 +20,7 @@
 //! | a value that several processes change, one at a time | [`Mutex`], or [`ReentrantMutex`]; with [`Condvar`] to wait until it is as one wants it |
 //! | a number that several processes count with, or a value that they read and replace as a whole | [`Value`] |
 //! | many of them | [`Array`] |
+//! | a dictionary that several processes share | [`Map`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | parties that go on together | [`Barrier`] |
@@ -63,6 +64,7 @@ pub mod inspect;
 #[cfg(ringway_instruments)]
 pub mod instruments;
 mod lock;
+mod map;
 mod options;
 mod pool;
 mod primitives;
@@ -82,8 +84,9 @@ pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use primitives::{
     AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
-    Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
-    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value, ValueGuard, ValueInherited,
+    Event, Inherited, Integer, LockError, Map, MapError, MapGuard, Met, Mutex, MutexGuard, OwnedSemaphore,
+    Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Value,
+    ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait};

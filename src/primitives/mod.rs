@@ -10,6 +10,7 @@
 //! | `mutex`, `guard`, `value` | [`Mutex`], what it hands out, and what it protects |
 //! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
 //! | `cells` | [`Value`], [`Array`] |
+//! | `map` | [`Map`] |
 //! | `condvar` | [`Condvar`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
@@ -27,6 +28,7 @@ mod event;
 mod guard;
 mod handle;
 mod holding;
+mod map;
 mod mutex;
 mod owned;
 mod readiness;
@@ -42,7 +44,7 @@ mod waiting;
 
 use crate::error::Kind;
 use crate::lock::{Desk, Rendezvous};
-use layout::{Body, Words};
+use layout::{Body, MapBody, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
 /// What cleans an object up after a dead participant: of this kind, in a body of `body_len` bytes, with a value of
@@ -56,6 +58,7 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
         Kind::Value if value_len <= 8 => (size_of::<Words>(), Value::<u64>::sweep),
         Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),
         Kind::Array => (size_of::<Body>(), Array::<u8>::sweep),
+        Kind::Map => (size_of::<MapBody>(), Map::sweep),
         // The dead leave nothing in the others.
         _ => return None,
     };
@@ -66,6 +69,7 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
 pub(crate) mod layout {
     pub(crate) use super::cells::Body;
     pub(crate) use super::holding::Words;
+    pub(crate) use super::map::{Body as MapBody, Layout as MapLayout};
 }
 
 pub use barrier::{Barrier, Met};
@@ -77,6 +81,7 @@ pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;
 
 pub use guard::{Inherited, MutexGuard};
+pub use map::{Map, MapError, MapGuard};
 pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};
 pub use reentrant::{ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};

@@ -375,6 +375,8 @@ pub enum Kind {
     Memory,
     /// A [`TallyQueue`](crate::TallyQueue).
     TallyQueue,
+    /// A [`Map`](crate::Map).
+    Map,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -401,6 +403,7 @@ impl Kind {
             Kind::Token => 17,
             Kind::Memory => 18,
             Kind::TallyQueue => 20,
+            Kind::Map => 19,
             Kind::Unknown(number) => number,
         }
     }
@@ -426,6 +429,7 @@ impl Kind {
             17 => Kind::Token,
             18 => Kind::Memory,
             20 => Kind::TallyQueue,
+            19 => Kind::Map,
             other => Kind::Unknown(other),
         }
     }
@@ -453,6 +457,7 @@ impl fmt::Display for Kind {
             Kind::Token => f.write_str("a token"),
             Kind::Memory => f.write_str("a piece of memory"),
             Kind::TallyQueue => f.write_str("a tally queue"),
+            Kind::Map => f.write_str("a map"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -22,6 +22,7 @@
 //! | a number that several processes count with, or a value that they read and replace as a whole | [`Value`] |
 //! | many of them | [`Array`] |
 //! | bytes without any promise, for rules of my own | [`Memory`] |
+//! | a dictionary that several processes share | [`Map`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | a lock that one process takes and another gives back | [`Token`] |
@@ -66,6 +67,7 @@ pub mod inspect;
 #[cfg(ringway_instruments)]
 pub mod instruments;
 mod lock;
+mod map;
 mod options;
 mod pool;
 mod primitives;
@@ -85,9 +87,9 @@ pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use primitives::{
     AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
-    Event, Inherited, Integer, LockError, Memory, Met, Mutex, MutexGuard, OwnedSemaphore, Permit,
-    ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Taken, Token, Value,
-    ValueGuard, ValueInherited,
+    Event, Inherited, Integer, LockError, Map, MapError, MapGuard, Memory, Met, Mutex, MutexGuard,
+    OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore,
+    Taken, Token, Value, ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait, interruptible};

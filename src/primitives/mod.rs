@@ -10,6 +10,7 @@
 //! | `mutex`, `guard`, `value` | [`Mutex`], what it hands out, and what it protects |
 //! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
 //! | `cells` | [`Value`], [`Array`] |
+//! | `map` | [`Map`] |
 //! | `condvar` | [`Condvar`] |
 //! | `memory` | [`Memory`] |
 //! | `event` | [`Event`] |
@@ -29,6 +30,7 @@ mod event;
 mod guard;
 mod handle;
 mod holding;
+mod map;
 mod memory;
 mod mutex;
 mod owned;
@@ -46,7 +48,9 @@ mod waiting;
 
 use crate::error::Kind;
 use crate::lock::{self, Desk, Rendezvous};
+use crate::lock::{Desk, Rendezvous};
 use condvar::Meeting;
+use layout::{Body, MapBody, Words};
 use layout::{Body, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
@@ -63,6 +67,7 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
         Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),
         Kind::Array => (size_of::<Body>(), Array::<u8>::sweep),
         Kind::Token => (size_of::<lock::Token>(), Token::sweep),
+        Kind::Map => (size_of::<MapBody>(), Map::sweep),
         // The dead leave nothing in the others.
         _ => return None,
     };
@@ -79,6 +84,7 @@ pub(crate) fn leave_of(kind: Kind, body_len: u64) -> Option<fn(Block, u16) -> bo
 pub(crate) mod layout {
     pub(crate) use super::cells::Body;
     pub(crate) use super::holding::Words;
+    pub(crate) use super::map::{Body as MapBody, Layout as MapLayout};
 }
 
 pub use barrier::{Barrier, Met};
@@ -90,6 +96,7 @@ pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;
 
 pub use guard::{Inherited, MutexGuard};
+pub use map::{Map, MapError, MapGuard};
 pub use memory::Memory;
 pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};

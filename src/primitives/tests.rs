@@ -5,6 +5,7 @@ mod barrier;
 mod condvar;
 mod event;
 mod looking;
+mod map;
 mod memory;
 mod mutex;
 mod readiness;

@@ -48,10 +48,8 @@ mod waiting;
 
 use crate::error::Kind;
 use crate::lock::{self, Desk, Rendezvous};
-use crate::lock::{Desk, Rendezvous};
 use condvar::Meeting;
 use layout::{Body, MapBody, Words};
-use layout::{Body, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
 /// What cleans an object up after a dead participant: of this kind, in a body of `body_len` bytes, with a value of

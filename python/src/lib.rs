@@ -7,6 +7,7 @@
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
+//! | `memory` | bytes for `ctypes` objects |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
@@ -17,6 +18,7 @@ mod errors;
 mod lease;
 mod loan;
 mod locks;
+mod memory;
 mod queue;
 mod shared;
 mod waits;
@@ -33,6 +35,8 @@ mod _ringway {
     use crate::loan::Loan;
     #[pymodule_export]
     use crate::locks::{Barrier, Condition, Event, SemLock, hand_over_all};
+    #[pymodule_export]
+    use crate::memory::Memory;
     #[pymodule_export]
     use crate::queue::Queue;
 

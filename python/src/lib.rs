@@ -5,7 +5,7 @@
 //! | `codec` | objects to bytes and back |
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
-//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `memory` | bytes for `ctypes` objects |
 //! | `lease` | memory of a received message that Python objects hold on to |
@@ -20,6 +20,7 @@ mod loan;
 mod locks;
 mod memory;
 mod queue;
+mod ring;
 mod shared;
 mod waits;
 

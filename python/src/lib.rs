@@ -6,12 +6,14 @@
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
 
 mod backlog;
 mod codec;
+mod connection;
 mod errors;
 mod lease;
 mod loan;
@@ -24,6 +26,8 @@ mod _ringway {
     use crate::backlog::{drop_all, flush_all};
     #[pymodule_export]
     use crate::codec::{dumps, loads};
+    #[pymodule_export]
+    use crate::connection::{Connection, SimpleQueue, pipe, take_end};
     #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]

@@ -11,6 +11,7 @@ import selectors
 import time
 
 from multiprocessing import connection as _std
+from multiprocessing import reduction
 from multiprocessing.connection import (  # noqa: F401
     AuthenticationError,
     BufferTooShort,
@@ -26,9 +27,12 @@ from ._ringway import Connection
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 
 
-def Pipe(duplex=True):
-    """Two connections with a pipe between them. If it is not `duplex`, the first one only receives, the second only sends."""
-    return _ringway.pipe(bool(duplex))
+def Pipe(duplex=True, *, capacity=None):
+    """Two connections with a pipe between them. If it is not `duplex`, the first one only receives, the second only sends.
+
+    The memory of each direction has `capacity` bytes: 64 KiB, or 128 KiB if there is only one. Messages may be larger.
+    """
+    return _ringway.pipe(bool(duplex), capacity)
 
 
 def wait(object_list, timeout=None):
@@ -66,6 +70,10 @@ def reduce_connection(connection):
 def rebuild_connection(memory, socket, readable):
     """The inverse of `reduce_connection`, in the other process."""
     return _ringway.take_end(_share.adopt(memory), _share.adopt(socket), readable)
+
+
+# With plain `pickle` a connection cannot be pickled: its descriptors would mean nothing to anybody.
+reduction.ForkingPickler.register(Connection, reduce_connection)
 
 
 def __getattr__(name):

@@ -3,6 +3,7 @@
 import types
 
 from . import _ringway, _share
+from .connection import Pipe
 
 __all__ = ["SimpleQueue"]
 
@@ -37,7 +38,7 @@ class SimpleQueue(_ringway.SimpleQueue):
     __class_getitem__ = classmethod(types.GenericAlias)
 
     def __init__(self, *, ctx=None):
-        self._open(*_ringway.pipe(False))
+        self._open(*Pipe(False))
 
     def _poll(self, timeout=0.0):
         return self._reader.poll(timeout)

@@ -63,7 +63,9 @@ impl Place {
     /// Writes `bytes` there, from byte `offset` on. There is room for so many.
     pub(super) fn write(&self, _py: Python<'_>, offset: usize, bytes: &[u8]) -> PyResult<()> {
         if self.0.readonly() {
-            return Err(PyTypeError::new_err("readinto() argument must be read-write bytes-like object, not memoryview"));
+            return Err(PyTypeError::new_err(
+                "readinto() argument must be read-write bytes-like object, not memoryview",
+            ));
         }
         if bytes.is_empty() {
             return Ok(());

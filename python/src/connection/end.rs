@@ -62,7 +62,9 @@ impl End {
     pub(super) fn send(&self, py: Python<'_>, out: &Outgoing<'_>) -> PyResult<()> {
         match self.now(|connection| send_now(connection, out))? {
             Ok(()) => Ok(()),
-            Err(SendError::Full | SendError::Timeout | SendError::TooLarge { .. }) => self.send_slowly(py, out),
+            Err(SendError::Full | SendError::Timeout | SendError::TooLarge { .. }) => {
+                self.send_slowly(py, out)
+            }
             Err(error) => Err(sending(error)),
         }
     }
@@ -94,7 +96,11 @@ impl End {
 
     /// Receives a message and uses it.
     #[inline]
-    pub(super) fn receive<R>(&self, py: Python<'_>, use_it: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+    pub(super) fn receive<R>(
+        &self,
+        py: Python<'_>,
+        use_it: impl FnOnce(&[u8]) -> PyResult<R>,
+    ) -> PyResult<R> {
         // Taken out: unpickling may run anything, which may receive too.
         let mut scratch = SCRATCH.take();
         let result = match self.now(|connection| connection.recv_at_once(&mut scratch)) {
@@ -127,7 +133,8 @@ impl End {
 
     /// Whether there is something to receive, within so much time.
     pub(super) fn poll(&self, py: Python<'_>, timeout: Duration) -> PyResult<bool> {
-        let look = |timeout| move |connection: &Connection| connection.poll(timeout).map_err(Ended::Receiving);
+        let look =
+            |timeout| move |connection: &Connection| connection.poll(timeout).map_err(Ended::Receiving);
         let now = self.now(look(Duration::ZERO))??;
         if now || timeout.is_zero() {
             return Ok(now);

@@ -13,12 +13,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BUFFER_TOO_SHORT: Imported = Imported::new("multiprocessing.context", "BufferTooShort");
-static REDUCE: Imported = Imported::new("ringway.connection", "reduce_connection");
 
-/// Bytes of each direction.
-const CAPACITY: usize = 256 << 10;
+/// Bytes of a pipe, unless asked otherwise. It takes longer to make one the larger it is, and messages that are larger stream
+/// through it faster; this is what a pipe in the kernel has, or a little more.
+const CAPACITY: usize = 128 << 10;
 
-/// How many processes may hold the ends of a pipe at once.
+/// How many processes may hold the ends of a pipe at once: more than a pool on a large machine has.
 const PARTICIPANTS: u16 = 1000;
 
 /// One end of a pipe between processes. `Pipe` makes two.
@@ -32,16 +32,14 @@ pub(crate) struct Connection {
     is_writable: bool,
 }
 
-fn options() -> ringway::Options<ringway::Connection> {
-    // What is handed over comes from a process that we are a child of, or that we have let in with our key.
-    Pipe::options().capacity(CAPACITY).participants(PARTICIPANTS).trusted(true)
-}
-
-/// A new pipe: two connections. If it is not duplex, the first one only receives and the second one only sends.
+/// A new pipe: two connections. If it is not duplex, the first one only receives and the second one only sends. `capacity`
+/// is that of each direction, in bytes.
 #[pyfunction]
-#[pyo3(signature = (duplex=true))]
-pub(crate) fn pipe(duplex: bool) -> PyResult<(Connection, Connection)> {
-    let (first, second) = options().simplex(!duplex).pair().map_err(errors::opening)?;
+#[pyo3(signature = (duplex=true, capacity=None))]
+pub(crate) fn pipe(duplex: bool, capacity: Option<usize>) -> PyResult<(Connection, Connection)> {
+    let capacity = capacity.unwrap_or(if duplex { CAPACITY / 2 } else { CAPACITY });
+    let options = Pipe::options().capacity(capacity).participants(PARTICIPANTS).simplex(!duplex);
+    let (first, second) = options.pair().map_err(errors::opening)?;
     let (first, second) = (Connection::new(first), Connection::new(second));
     Ok(if duplex { (first, second) } else { (second, first) })
 }
@@ -54,6 +52,7 @@ pub(crate) fn take_end(memory: i32, socket: i32, readable: bool) -> PyResult<Con
     let memory = unsafe { OwnedFd::from_raw_fd(memory) };
     // SAFETY: as above.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // They come from a process that we are a child of, or that we have let in with our key.
     let options = Pipe::options().trusted(true);
     let connection = Connection::new(options.from_fds(memory, socket).map_err(errors::opening)?);
     if !readable {
@@ -76,7 +75,11 @@ impl Connection {
 
     #[inline]
     fn check_readable(&self) -> PyResult<()> {
-        if self.is_readable.load(Ordering::Relaxed) { Ok(()) } else { Err(self.lacks("connection is write-only")) }
+        if self.is_readable.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            Err(self.lacks("connection is write-only"))
+        }
     }
 
     /// A closed connection says that first.
@@ -257,17 +260,8 @@ impl Connection {
         slf
     }
 
-    fn __exit__(
-        &self,
-        _kind: &Bound<'_, PyAny>,
-        _error: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
-    ) {
+    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) {
         self.end.close();
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        REDUCE.get(slf.py())?.call1((slf,))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

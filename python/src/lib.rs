@@ -8,12 +8,15 @@
 //! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `memory` | bytes for `ctypes` objects |
+//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
 
 mod backlog;
 mod codec;
+mod connection;
 mod errors;
 mod lease;
 mod loan;
@@ -30,6 +33,8 @@ mod _ringway {
     use crate::backlog::{drop_all, flush_all};
     #[pymodule_export]
     use crate::codec::{dumps, loads};
+    #[pymodule_export]
+    use crate::connection::{Connection, SimpleQueue, pipe, take_end};
     #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]

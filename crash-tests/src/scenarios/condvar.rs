@@ -46,6 +46,9 @@ fn wait_and_change() -> Vec<u64> {
             Ok(mut guard) => {
                 let seen = guard.left;
                 change(&mut guard);
+                drop(guard);
+                // If this one was told in the stead of another, that one is.
+                changed.notify_one();
                 return vec![seen];
             }
             Err(error) => locked = Err(error),

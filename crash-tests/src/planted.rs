@@ -83,6 +83,9 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "flag.pulse", scenarios: &["event/set-and-clear-wakes"] },
     Planted { site: "condition.moves", scenarios: &["condvar/notify-one"] },
     Planted { site: "condition.wakes", scenarios: &["condvar/notify-all"] },
+    Planted { site: "condition.release", scenarios: &["condvar/notification-goes-along"] },
+    Planted { site: "condition.bury", scenarios: &["condvar/notification-goes-along"] },
+    Planted { site: "attendance.enter", scenarios: &["condvar/notification-goes-along"] },
     // Parties that wait for each other.
     Planted { site: "rendezvous.patrol", scenarios: &["barrier/wait-between"] },
     Planted { site: "rendezvous.wakes_all", scenarios: &["barrier/wait-last-of-three"] },

@@ -33,6 +33,7 @@ macro_rules! suites {
 }
 
 suites! {
+    attendance,
     bell,
     bytes,
     condition,

@@ -48,6 +48,7 @@ suites! {
     pool,
     rendezvous,
     spsc,
+    tally,
     tenure,
 }
 

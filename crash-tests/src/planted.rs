@@ -38,7 +38,7 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "channel.wake_swept", scenarios: &["tasks/sweep-wakes-worker"] },
     Planted { site: "channel.wake_finished", scenarios: &["tasks/done-wakes-joiner"] },
     // What was handed out, and what is done.
-    Planted { site: "tally.sweep", scenarios: &["tally/recv"] },
+    Planted { site: "tally.sweep", scenarios: &["tally/sweep-counted-at-open"] },
     Planted { site: "tally.tell", scenarios: &["tally/done-wakes-joiner"] },
     // Names.
     Planted { site: "segment.link_first", scenarios: &["segment/create"] },

@@ -49,6 +49,7 @@ suites! {
     pool,
     rendezvous,
     spsc,
+    tally,
     tenure,
     token,
 }

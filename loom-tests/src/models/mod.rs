@@ -43,6 +43,7 @@ suites! {
     gate,
     journal,
     lock_word,
+    map,
     mpmc,
     permits,
     pool,

@@ -95,6 +95,11 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "journal.log_first", scenarios: &["cells/write"] },
     Planted { site: "journal.settle", scenarios: &["cells/write-slice"] },
     Planted { site: "journal.settle", scenarios: &["cells/finish"] },
+    // A dictionary.
+    Planted { site: "map.commit_first", scenarios: &["map/insert"] },
+    Planted { site: "map.settled", scenarios: &["map/replace"] },
+    Planted { site: "map.link_first", scenarios: &["map/insert"] },
+    Planted { site: "map.mending", scenarios: &["map/insert-after-dead"] },
     // A block of an arena, and a piece of its memory.
     Planted { site: "tenure.leave_closes", scenarios: &["arena/drop-last"] },
     Planted { site: "tenure.sweep_closes", scenarios: &["arena/drop-last"] },

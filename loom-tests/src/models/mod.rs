@@ -44,6 +44,7 @@ suites! {
     gate,
     journal,
     lock_word,
+    map,
     mpmc,
     permits,
     pool,

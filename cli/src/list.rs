@@ -167,7 +167,6 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
         Kind::TallyQueue => units::count(object.capacity),
-        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array => units::count(object.capacity),
         Kind::OwnedSemaphore | Kind::Barrier | Kind::Array | Kind::Map => units::count(object.capacity),
         Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
             String::new()

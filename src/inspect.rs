@@ -45,7 +45,7 @@ pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
 pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
-pub use queue::{Chunks, InHand, Queue};
+pub use queue::{Chunks, InHand, Queue, Tally};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]

@@ -52,7 +52,7 @@ fn work(jobs: &TallyQueue) -> Result<(), Failure> {
     for turn in 0_u64.. {
         // In place and as a copy.
         let received = if turn % 2 == 0 {
-            jobs.recv().and_then(|message| Ok(parcel::check(&message)))
+            jobs.recv().map(|message| parcel::check(&message))
         } else {
             jobs.recv_into(&mut buffer, Deadline::NEVER).map(|_| parcel::check(&buffer))
         };

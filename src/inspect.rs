@@ -50,6 +50,8 @@ pub use primitives::{
     Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore, Token, TokenState,
 };
 pub use queue::{Chunks, InHand, Queue};
+pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
+pub use queue::{Chunks, InHand, Queue, Tally};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]

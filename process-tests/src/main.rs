@@ -7,6 +7,7 @@
 //! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
 //! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
 //! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
+//! peer tally PATH VERB...               the same with one that counts what is done, see `tallies`
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
@@ -41,6 +42,7 @@ mod pipes;
 mod queue_scenes;
 mod queues;
 mod tokens;
+mod tallies;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
 use process_tests::{fd, message};
@@ -67,6 +69,7 @@ fn main() -> Result<(), Failure> {
         ["pipefork", path] => pipe_forks::play(path),
         ["queue", place, wait, script @ ..] => queues::play(place, wait, script),
         [kind @ ("bytes" | "jobs"), place, wait, script @ ..] => byte_queues::play(kind, place, wait, script),
+        ["tally", path, script @ ..] => tallies::play(path, script),
         ["queuefork", path] => queue_scenes::forks(path),
         ["queuefull", directory] => queue_scenes::full(directory),
         [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {

@@ -11,6 +11,7 @@
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
 //! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
+//! peer map PATH VERB...                  changes a map, see `maps`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -34,6 +35,7 @@ mod cells;
 mod forks;
 mod lock_scenes;
 mod locks;
+mod maps;
 mod pipe_forks;
 mod pipes;
 mod queue_scenes;
@@ -81,6 +83,8 @@ fn main() -> Result<(), Failure> {
             cells::play(kind, path, script)
         }
         ["cellfork"] => cells::fork_with_guard(),
+        ["map", path, script @ ..] => maps::play(path, script),
+        ["mapfork"] => maps::fork_with_guard(),
         ["idle"] => {
             say("idle");
             std::io::stdin().read_line(&mut String::new())?;

@@ -14,6 +14,7 @@
 //! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
 //! peer token PATH VERB...                plays with a token, see `tokens`
 //! peer tokenfork|tokenarena|tokenthreads plays scenes with tokens, see `tokens`
+//! peer map PATH VERB...                  changes a map, see `maps`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -37,6 +38,7 @@ mod cells;
 mod forks;
 mod lock_scenes;
 mod locks;
+mod maps;
 mod pipe_forks;
 mod pipes;
 mod queue_scenes;
@@ -91,6 +93,8 @@ fn main() -> Result<(), Failure> {
         ["tokenarena"] => tokens::arena(),
         ["tokenthreads"] => tokens::threads(),
         ["cellfork"] => cells::fork_with_guard(),
+        ["map", path, script @ ..] => maps::play(path, script),
+        ["mapfork"] => maps::fork_with_guard(),
         ["idle"] => {
             say("idle");
             std::io::stdin().read_line(&mut String::new())?;

@@ -33,12 +33,12 @@ run test.sh
 run loom.sh
 run lint.sh
 run asm.sh
-run stress.sh 10
+run stress.sh 5
 run shell.sh
 run large.sh
 run crash.sh
-run soak.sh 40
-run fuzz.sh 10
+run soak.sh 30
+run fuzz.sh 6
 run tsan.sh
 run libcs.sh
 if [ ${#left_out[@]} -gt 0 ]; then

@@ -167,7 +167,7 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
         Kind::TallyQueue => units::count(object.capacity),
-        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array => units::count(object.capacity),
+        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array | Kind::Map => units::count(object.capacity),
         Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
             String::new()
         }
@@ -222,6 +222,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Arena, _) => "arena",
         (Kind::Token, _) => "token",
         (Kind::Memory, _) => "memory",
+        (Kind::Map, _) => "map",
         _ => "unknown",
     }
 }
@@ -311,7 +312,7 @@ fn hold_if_handed_over(name: &str, seen: &Object) -> Option<Token> {
 pub(crate) fn clean(args: &CleanArgs) -> Result<(), Failure> {
     // What somebody is attached to is not removed.
     let _held = if args.all { Vec::new() } else { hold_meaningful()? };
-    // What is in a value or an array is nowhere else, and nothing of it says whether anybody will want it.
+    // What is in a value, an array or a map is nowhere else, and nothing of it says whether anybody will want it.
     let is_litter =
         |_: &str, file: BorrowedFd<'_>| args.all || !inspect::stat_fd(file).is_ok_and(|seen| is_kept(&seen));
     let removed = ringway::clean_if(is_litter).map_err(|error| about("the directory for names", error))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod cells;
+mod map;
 pub(crate) mod primitives;
 
 use std::time::SystemTime;

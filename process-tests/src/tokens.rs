@@ -17,8 +17,7 @@
 
 use crate::forks::fork;
 use crate::{Failure, common, say};
-use ringway::{AcquireError, Arena, Error, ReleaseError, Token, Value, Wait};
-use std::sync::atomic::{AtomicBool, Ordering};
+use ringway::{AcquireError, Arena, Error, Event, ReleaseError, Token, Value, Wait};
 use std::time::Duration;
 
 /// Longer than any slice of a sleep.
@@ -223,7 +222,7 @@ pub(super) fn arena() -> Result<(), Failure> {
 /// Threads make and drop tokens while another says again and again that the process is about to end.
 pub(super) fn threads() -> Result<(), Failure> {
     let arena = Arena::anonymous(1 << 20)?;
-    let ended = AtomicBool::new(false);
+    let ended = Event::anonymous()?;
     std::thread::scope(|scope| {
         let makers = [false, true, false, true].map(|in_arena| {
             let arena = &arena;
@@ -245,13 +244,13 @@ pub(super) fn threads() -> Result<(), Failure> {
         });
         let ending = scope.spawn(|| {
             let mut handed = 0;
-            while !ended.load(Ordering::Relaxed) {
+            while !ended.is_set() {
                 handed += Token::hand_over_all();
             }
             handed
         });
         let all_well = makers.into_iter().all(|maker| maker.join().is_ok());
-        ended.store(true, Ordering::Relaxed);
+        ended.set();
         assert!(all_well && ending.join().unwrap() >= 4 * 200 / 8);
     });
     assert_eq!((Token::hand_over_all(), arena.len()), (0, 0));

@@ -239,6 +239,7 @@ impl<'a> Books<'a> {
 
     fn one_more(&self, done: u64) -> bool {
         let more = done.wrapping_add(1);
+        let done = if mutated!("tally.exactly") { self.tally.done.load(Ordering::Relaxed) } else { done };
         // done. Release: pairs with the Acquire in `pass`: what the worker did before, above all what it sent, is visible to
         // whoever sees it done.
         let order = order!(Release, "tally.done");

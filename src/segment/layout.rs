@@ -403,7 +403,7 @@ mod tests {
         assert!(matches!(lie(|h| h.magic[0] = b'X'), Error::BadMagic { .. }));
         assert!(matches!(lie(|h| h.endian = h.endian.swap_bytes()), Error::WrongEndian));
         assert!(matches!(lie(|h| h.endian = 1), Error::BadGeometry { field: "byte-order mark", .. }));
-        assert!(matches!(lie(|h| h.version = 9), Error::WrongVersion { found: 9, expected: 1 }));
+        assert!(matches!(lie(|h| h.version = 9), Error::WrongVersion { found: 9, expected: VERSION }));
         assert!(matches!(lie(|h| h.participants = 0), Error::BadGeometry { field: "participants", .. }));
         assert!(matches!(lie(|h| h.participants = 70_000), Error::BadGeometry { .. }));
         assert!(matches!(lie(|h| h.flags = 2), Error::BadGeometry { field: "flags", found: 2, expected: 1 }));

@@ -12,6 +12,7 @@ mod eventcount;
 mod faulty;
 mod line;
 mod locks;
+mod map;
 mod mutex;
 mod named;
 mod permits;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Scenario> {
         spsc::scenarios(),
         bytes::scenarios(),
         cells::scenarios(),
+        map::scenarios(),
     ];
     subjects.into_iter().flatten().collect()
 }

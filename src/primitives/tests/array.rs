@@ -134,7 +134,9 @@ fn snapshots_against_writers() {
         let writers = [
             scope.spawn(|| {
                 for _ in 0..3000 {
-                    array.update(.., |all| all.iter_mut().for_each(|word| *word += 1)).unwrap();
+                    array
+                        .update(.., |all| all.iter_mut().for_each(|word| *word = word.wrapping_add(1)))
+                        .unwrap();
                 }
             }),
             // Whatever they move from one element to another: the sum stays a multiple of 64.

@@ -29,7 +29,7 @@ fn lie(change: impl FnOnce(&mut Header)) -> Error {
 #[test]
 fn every_wrong_header_has_its_error() {
     assert!(matches!(lie(|h| h.magic[3] ^= 1), Error::BadMagic { found } if &found[..3] == b"RIN"));
-    assert!(matches!(lie(|h| h.version = 2), Error::WrongVersion { found: 2, expected: 1 }));
+    assert!(matches!(lie(|h| h.version = 1), Error::WrongVersion { found: 1, expected: 2 }));
     assert!(matches!(lie(|h| h.endian = h.endian.swap_bytes()), Error::WrongEndian));
     assert!(matches!(lie(|h| h.kind = 2), Error::WrongKind { found: Kind::Bytes, expected: Kind::Spsc }));
     assert!(matches!(lie(|h| h.kind = 77), Error::WrongKind { found: Kind::Unknown(77), .. }));

@@ -120,6 +120,13 @@ impl Options<TallyQueue> {
         self
     }
 
+    /// How many bytes are reserved at once for each size of larger messages; see
+    /// [`spare`](Options::<crate::Queue<[u8]>>::spare).
+    pub fn spare(mut self, bytes: usize) -> Self {
+        self.settings.spare = Some(bytes as u64);
+        self
+    }
+
     /// How many bytes messages of more than 64 KiB may take together; see
     /// [`max_bytes`](Options::<crate::Queue<[u8]>>::max_bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# The Python package, as a wheel in an environment of its own: the six lines of the hello, its tests, and CPython's own tests
+# of `multiprocessing` for each start method. `ci/python.sh --quick` leaves CPython's out.
+# What is tested with: the machine's python3, at least 3.11; other versions under ~/.pyenv/versions get a few of the tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(realpath -m "${CARGO_TARGET_DIR:-target}/python")
+logs=$work/logs
+mkdir -p "$logs"
+quick=${1:-}
+failed=()
+
+fail() { echo "python.sh: $*" >&2; exit 1; }
+has() { "$1" -c "import $2" 2> /dev/null; }
+# What Debian has in packages of their own.
+need() {
+    has python3 "$1" && return
+    command -v apt-get > /dev/null || return
+    local as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo)
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" > /dev/null || true
+}
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; }
+
+# Wherever an older one comes first.
+export PYTHONDONTWRITEBYTECODE=1
+unset PYTHONPATH
+if ! command -v python3 > /dev/null || ! is_new_enough python3; then
+    echo "python.sh: no Python 3.11 or newer here" >&2
+    exit 77
+fi
+need ensurepip python3-venv
+need test._test_multiprocessing libpython3-testsuite
+has python3 ensurepip || fail "python3 has no ensurepip: install python3-venv"
+
+# environment NAME PYTHON: empty but for pip, and only made if need be.
+environment() {
+    [ -x "$work/$1/bin/python" ] || "$2" -m venv "$work/$1"
+}
+install() { "$work/$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
+
+echo "--- the wheel"
+environment venv-build python3
+has "$work/venv-build/bin/python" maturin || install venv-build 'maturin>=1.9,<2'
+rm -rf "$work/wheels"
+"$work/venv-build/bin/maturin" build --quiet --release --manifest-path python/Cargo.toml --out "$work/wheels"
+wheels=("$work"/wheels/*.whl)
+[ -f "${wheels[0]}" ] || fail "maturin has built no wheel"
+wheel=${wheels[0]}
+cargo build --quiet --release -p ringway-cli
+export RINGWAY_COMMAND
+RINGWAY_COMMAND=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")
+
+# The tests without the sources beside them: what is tested is what the wheel has.
+rm -rf "$work/tests"
+cp -r python/tests "$work/tests"
+cp -r python/conformance "$work/conformance.new"
+rm -rf "$work/conformance"
+mv "$work/conformance.new" "$work/conformance"
+cd "$work"
+
+# prepare NAME PYTHON PACKAGE...: a fresh environment with the wheel.
+prepare() {
+    rm -rf "${work:?}/$1"
+    environment "$1" "$2"
+    install "$1" "$wheel" "${@:3}"
+}
+
+echo "--- six lines"
+prepare venv-test python3 pytest numpy
+python=$work/venv-test/bin/python
+cat > hello.py << 'END'
+import ringway as mp
+if __name__ == "__main__":
+    queue = mp.Queue()
+    mp.Process(target=queue.put, args=("hello",)).start()
+    assert queue.get() == "hello"
+END
+"$python" hello.py
+where=$("$python" -c 'import ringway; print(ringway.__file__)')
+case $where in "$work"/venv-test/*) ;; *) fail "tests would import $where" ;; esac
+
+# Each lane's last words; what it says besides is in its log.
+# lane NAME COMMAND...
+lane() {
+    local name=$1 code=0 began=$SECONDS
+    "${@:2}" > "$logs/$name.log" 2>&1 || code=$?
+    echo "$code $((SECONDS - began))" > "$logs/$name.code"
+}
+# verdict NAME: prints how it went.
+verdict() {
+    local code took
+    read -r code took < "$logs/$1.code"
+    echo "--- $1: exit code $code, $took s"
+    case $1 in
+    suite-*) sed -n '/^Not passed:/,$p' "$logs/$1.log" | cut -c -240; tail -n 1 "$logs/$1.log" ;;
+    *) if [ "$code" = 0 ]; then tail -n 1 "$logs/$1.log"; else tail -n 100 "$logs/$1.log" | cut -c -300; fi ;;
+    esac
+    [ "$code" = 0 ] || failed+=("$1")
+}
+pytests() { "$1" -m pytest -q -p no:cacheprovider --tb=short -rfEX --durations=5 "${@:2}" tests; }
+suite() {
+    RINGWAY_PICKLING_ERRORS=feeder "$python" conformance/cpython_suite.py --module ringway --classes core --pool-on-ctx \
+        --start-method "$1" --jobs 2
+}
+
+# Few of the tests are busy for long; most wait. So some may run at the same time.
+began=$SECONDS
+lanes=(pytest)
+lane pytest pytests "$python" &
+if [ "$quick" != --quick ]; then
+    has "$python" test._test_multiprocessing || fail "python3 has no test._test_multiprocessing: CPython's tests are not here"
+    for method in fork spawn forkserver; do
+        lanes+=("suite-$method")
+    done
+    {
+        for method in fork spawn forkserver; do
+            lane "suite-$method" suite "$method"
+        done
+    } &
+    lanes+=(differences)
+fi
+wait
+[ "$quick" = --quick ] || lane differences "$python" conformance/differences.py ringway
+for name in "${lanes[@]}"; do
+    verdict "$name"
+done
+
+# The one wheel is for all versions from 3.11 on.
+for other in "$HOME"/.pyenv/versions/3.1[1-9].*/bin/python3; do
+    [ -x "$other" ] && is_new_enough "$other" || continue
+    version=$("$other" -c 'import sys; print("{}.{}".format(*sys.version_info))')
+    [ "$version" != "$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))')" ] || continue
+    prepare "venv-$version" "$other" pytest
+    lane "pytest-$version" pytests "$work/venv-$version/bin/python" -m quick
+    verdict "pytest-$version"
+done
+
+[ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"
+echo "python: all passed, in $((SECONDS - began)) s after the build"

@@ -371,6 +371,12 @@ pub enum Kind {
     Arena,
     /// A [`Token`](crate::Token).
     Token,
+    /// A [`Memory`](crate::Memory).
+    Memory,
+    /// A [`TallyQueue`](crate::TallyQueue).
+    TallyQueue,
+    /// A [`Map`](crate::Map).
+    Map,
     /// Something this version does not know, by its number.
     Unknown(u32),
 }
@@ -395,6 +401,9 @@ impl Kind {
             Kind::Array => 15,
             Kind::Arena => 16,
             Kind::Token => 17,
+            Kind::Memory => 18,
+            Kind::TallyQueue => 20,
+            Kind::Map => 19,
             Kind::Unknown(number) => number,
         }
     }
@@ -418,6 +427,9 @@ impl Kind {
             15 => Kind::Array,
             16 => Kind::Arena,
             17 => Kind::Token,
+            18 => Kind::Memory,
+            20 => Kind::TallyQueue,
+            19 => Kind::Map,
             other => Kind::Unknown(other),
         }
     }
@@ -443,6 +455,9 @@ impl fmt::Display for Kind {
             Kind::Array => f.write_str("an array"),
             Kind::Arena => f.write_str("an arena"),
             Kind::Token => f.write_str("a token"),
+            Kind::Memory => f.write_str("a piece of memory"),
+            Kind::TallyQueue => f.write_str("a tally queue"),
+            Kind::Map => f.write_str("a map"),
             Kind::Unknown(number) => write!(f, "an object of the unknown kind {number}"),
         }
     }

@@ -37,11 +37,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
 mod arena;
+mod map;
 mod pipe;
 mod primitives;
 mod queue;
 
 pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
+pub use map::Map;
 pub use pipe::{Holding, Lane, Lock, Pipe, PipeEnd};
 use primitives::Block;
 pub use primitives::{
@@ -65,7 +67,7 @@ pub struct Listed {
 pub struct Object {
     /// What it is.
     pub kind: Kind,
-    /// How much it holds: elements of a typed ring or an array, messages of a queue, bytes of a byte ring, an arena, or each
+    /// How much it holds: elements of a typed ring or an array, items of a map, messages of a queue, bytes of a byte ring, an arena, or each
     /// direction of a pipe.
     pub capacity: u64,
     /// The size of an element in bytes; 1 for byte rings, pipes, and queues of bytes.
@@ -142,6 +144,9 @@ pub enum Detail {
     Arena(Box<Arena>),
     /// Of a token.
     Token(Token),
+    /// Of memory, which has none; and of a kind whose details this version cannot show.
+    /// Of a map.
+    Map(Box<Map>),
     /// Of a kind whose details this version cannot show.
     None,
 }
@@ -325,7 +330,7 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
             Detail::Ring(figures)
         }
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
-        Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => {
+        Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue | Kind::TallyQueue => {
             Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
         }
         Kind::Mutex | Kind::ReentrantMutex => {
@@ -346,6 +351,8 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
         }
         Kind::Arena => Detail::Arena(Box::new(arena::look(fd, geometry, table)?)),
         Kind::Token => Detail::Token(primitives::look_at_token(fd, Block::whole(geometry), table)?),
+        Kind::Memory => Detail::None,
+        Kind::Map => Detail::Map(Box::new(map::look(fd, Block::whole(geometry), table)?)),
         Kind::Unknown(_) => Detail::None,
     })
 }

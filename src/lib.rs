@@ -16,10 +16,13 @@
 //! | one producer, one consumer, records of any length | [`bytes`] |
 //! | any number of processes that send, any number that receive: values of one plain type, or bytes | [`Queue`], or [`SimpleQueue`] with nothing to choose |
 //! | the same, and work that must be done even if the worker dies | [`JoinableQueue`] |
+//! | the same, and nothing but the number of messages that are done, whoever had them | [`TallyQueue`] |
 //! | several processes at one end, both directions, messages of any size, end of stream | [`Pipe`] |
 //! | a value that several processes change, one at a time | [`Mutex`], or [`ReentrantMutex`]; with [`Condvar`] to wait until it is as one wants it |
 //! | a number that several processes count with, or a value that they read and replace as a whole | [`Value`] |
 //! | many of them | [`Array`] |
+//! | bytes without any promise, for rules of my own | [`Memory`] |
+//! | a dictionary that several processes share | [`Map`] |
 //! | something that happens, or has happened | [`Event`] |
 //! | a number of something | [`Semaphore`], or [`OwnedSemaphore`] if it must come back when its holder dies |
 //! | a lock that one process takes and another gives back | [`Token`] |
@@ -47,7 +50,7 @@
 //! It runs on Linux, on one machine. Exactly-once processing is the application's to make.
 //!
 //! # Forks
-//! A forked child may go on using a [`Connection`], a [`Queue`], a [`JoinableQueue`], and all locks and cells: it becomes
+//! A forked child may go on using a [`Connection`], a [`Queue`], a [`JoinableQueue`], a [`TallyQueue`], and all locks and cells: it becomes
 //! somebody of its own. A ring's role stays with the parent, and the child's copy of the handle says `Forked`. Guards that were open at the fork
 //! do nothing in the child.
 
@@ -64,6 +67,7 @@ pub mod inspect;
 #[cfg(ringway_instruments)]
 pub mod instruments;
 mod lock;
+mod map;
 mod options;
 mod pool;
 mod primitives;
@@ -77,15 +81,15 @@ mod watch;
 pub use arena::{Arena, BadPlace, Place};
 pub use channel::{
     Connection, End, JoinableQueue, Loan, Message, Pipe, PopError, Queue, RecvError, SendError, SimpleQueue,
-    bytes, queue, spsc,
+    TallyQueue, bytes, queue, spsc,
 };
 pub use error::{Corrupt, Error, Kind};
 pub use options::Options;
 pub use primitives::{
     AcquireError, Array, ArrayGuard, ArrayInherited, Atomic, Barrier, BarrierError, CellError, Condvar,
-    Event, Inherited, Integer, LockError, Met, Mutex, MutexGuard, OwnedSemaphore, Permit, ReentrantInherited,
-    ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore, Taken, Token, Value, ValueGuard,
-    ValueInherited,
+    Event, Inherited, Integer, LockError, Map, MapError, MapGuard, Memory, Met, Mutex, MutexGuard,
+    OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard, ReleaseError, Semaphore,
+    Taken, Token, Value, ValueGuard, ValueInherited,
 };
 pub use segment::admin::{clean, clean_if, unlink, unlink_unused};
 pub use wait::{Deadline, Wait, interruptible};

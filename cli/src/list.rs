@@ -10,8 +10,8 @@ use std::{
 
 use clap::Args;
 use ringway::{
-    Error, Kind,
-    inspect::{self, Detail, Object},
+    Error, Kind, Token,
+    inspect::{self, Detail, Object, TokenState},
 };
 
 use crate::{
@@ -166,7 +166,8 @@ fn cells(name: &str, object: &Object, now: SystemTime) -> Vec<String> {
     notes.extend(more.iter().map(String::as_str));
     let capacity = match object.kind {
         Kind::Spsc | Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue => units::count(object.capacity),
-        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array => units::count(object.capacity),
+        Kind::TallyQueue => units::count(object.capacity),
+        Kind::OwnedSemaphore | Kind::Barrier | Kind::Array | Kind::Map => units::count(object.capacity),
         Kind::Mutex | Kind::ReentrantMutex | Kind::Semaphore | Kind::Event | Kind::Condvar | Kind::Value => {
             String::new()
         }
@@ -208,6 +209,7 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::ByteQueue, _) => "queue of bytes",
         (Kind::JoinableQueue, _) if is_of_bytes(object) => "joinable queue of bytes",
         (Kind::JoinableQueue, _) => "joinable queue",
+        (Kind::TallyQueue, _) => "tally queue",
         (Kind::Mutex, _) => "mutex",
         (Kind::ReentrantMutex, _) => "reentrant mutex",
         (Kind::Semaphore, _) => "semaphore",
@@ -219,6 +221,8 @@ pub(crate) fn kind(object: &Object) -> &'static str {
         (Kind::Array, _) => "array",
         (Kind::Arena, _) => "arena",
         (Kind::Token, _) => "token",
+        (Kind::Memory, _) => "memory",
+        (Kind::Map, _) => "map",
         _ => "unknown",
     }
 }
@@ -291,15 +295,24 @@ fn hold_meaningful() -> Result<Vec<Box<dyn Any>>, Failure> {
             .or_else(|| boxed(lock::hold_if_left_behind(name, seen)))
             .or_else(|| boxed(sem::hold_if_meaningful(name, seen)))
             .or_else(|| boxed(event::hold_if_set(name, seen)))
+            .or_else(|| boxed(hold_if_handed_over(name, seen)))
     };
     Ok(listed.into_iter().filter_map(hold).collect())
+}
+
+/// Opens a token that `ringway clean` is to leave alone: somebody ended and left it held, for whoever comes to give it back.
+fn hold_if_handed_over(name: &str, seen: &Object) -> Option<Token> {
+    match &seen.detail {
+        Detail::Token(token) if token.state == TokenState::HandedOver => Token::open(name).ok(),
+        _ => None,
+    }
 }
 
 /// Removes what is not in use, and says what that was.
 pub(crate) fn clean(args: &CleanArgs) -> Result<(), Failure> {
     // What somebody is attached to is not removed.
     let _held = if args.all { Vec::new() } else { hold_meaningful()? };
-    // What is in a value or an array is nowhere else, and nothing of it says whether anybody will want it.
+    // What is in a value, an array or a map is nowhere else, and nothing of it says whether anybody will want it.
     let is_litter =
         |_: &str, file: BorrowedFd<'_>| args.all || !inspect::stat_fd(file).is_ok_and(|seen| is_kept(&seen));
     let removed = ringway::clean_if(is_litter).map_err(|error| about("the directory for names", error))?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod arena;
 pub(crate) mod cells;
+mod map;
 pub(crate) mod primitives;
 
 use std::time::SystemTime;
@@ -101,12 +102,17 @@ fn describe(name: &str, seen: &Seen, now: SystemTime) -> String {
             ),
             _ => format!("{} messages, besides those that are being worked on", units::count(seen.capacity)),
         },
+        Kind::TallyQueue => {
+            format!("{} messages, besides those that are not done", units::count(seen.capacity))
+        }
         Kind::Pipe if kind(seen) == "pipe" => format!("{} bytes each way", units::count(seen.capacity)),
         _ => primitives::capacity(seen).unwrap_or_else(|| format!("{} bytes", units::count(seen.capacity))),
     };
     line(out, "capacity", &capacity);
     let taken = match seen.kind {
-        Kind::ByteQueue | Kind::JoinableQueue | Kind::Arena => " (most of them only when they are needed)",
+        Kind::ByteQueue | Kind::JoinableQueue | Kind::TallyQueue | Kind::Arena => {
+            " (most of them only when they are needed)"
+        }
         _ => "",
     };
     line(
@@ -178,6 +184,10 @@ fn describe_queue(out: &mut String, queue: &Queue) {
         .map_or_else(String::new, |chunks| format!(", {} bytes", units::count(chunks.queued_bytes)));
     line(out, "in it", &format!("{} messages{bytes}{again}", units::count(queue.held)));
     line(out, "sent", &format!("{} messages", units::count(queue.sent)));
+    if let Some(tally) = &queue.tally {
+        let (unfinished, done) = (units::count(tally.unfinished), units::count(tally.done));
+        line(out, "unfinished", &format!("{unfinished} messages, {done} are done"));
+    }
     let mut what = "in hand";
     for hand in &queue.in_hand {
         line(out, what, &format!("{} {}", who(&hand.participant), in_hand(hand)));
@@ -364,6 +374,16 @@ fn json_queue(object: Object, queue: &Queue) -> Object {
         .object("space", json_traffic(&queue.space))
         .object("room", json_traffic(&queue.room))
         .object("finished", json_traffic(&queue.finished));
+    let object = match &queue.tally {
+        Some(tally) => object.object(
+            "tally",
+            Object::new()
+                .integer("taken", tally.taken)
+                .integer("done", tally.done)
+                .integer("unfinished", tally.unfinished),
+        ),
+        None => object,
+    };
     match &queue.chunks {
         Some(chunks) => object.object(
             "memory",

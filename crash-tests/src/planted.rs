@@ -37,6 +37,9 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "pool.announce", scenarios: &["tasks/sweep-task"] },
     Planted { site: "channel.wake_swept", scenarios: &["tasks/sweep-wakes-worker"] },
     Planted { site: "channel.wake_finished", scenarios: &["tasks/done-wakes-joiner"] },
+    // What was handed out, and what is done.
+    Planted { site: "tally.sweep", scenarios: &["tally/sweep-counted-at-open"] },
+    Planted { site: "tally.tell", scenarios: &["tally/done-wakes-joiner"] },
     // Names.
     Planted { site: "segment.link_first", scenarios: &["segment/create"] },
     Planted { site: "segment.retire_first", scenarios: &["segment/unlink-own"] },
@@ -64,12 +67,25 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "permits.give_wakes", scenarios: &["permits/drop-wakes"] },
     Planted { site: "permits.sweep_wakes", scenarios: &["permits/sweep-wakes"] },
     Planted { site: "segment.sweep", scenarios: &["permits/acquire-swept"] },
+    // A token, and what becomes of it when its holder is gone, in one way or the other.
+    Planted { site: "token.patrol", scenarios: &["token/acquire"] },
+    Planted { site: "token.recovered", scenarios: &["token/acquire-swept"] },
+    Planted { site: "token.give_clears", scenarios: &["token/acquire"] },
+    Planted { site: "token.give_wakes", scenarios: &["token/release-wakes"] },
+    Planted { site: "token.sweep_wakes", scenarios: &["token/sweep-wakes"] },
+    Planted { site: "token.hand_over", scenarios: &["token/hand-over"] },
+    Planted { site: "token.hand_over", scenarios: &["token/drop-held"] },
+    Planted { site: "token.hand_over", scenarios: &["token/hand-over-arena"] },
+    Planted { site: "segment.sweep", scenarios: &["token/acquire-swept"] },
     // What others are told.
     Planted { site: "flag.wakes", scenarios: &["event/set-wakes"] },
     Planted { site: "flag.wakes_all", scenarios: &["event/set-wakes"] },
     Planted { site: "flag.pulse", scenarios: &["event/set-and-clear-wakes"] },
     Planted { site: "condition.moves", scenarios: &["condvar/notify-one"] },
     Planted { site: "condition.wakes", scenarios: &["condvar/notify-all"] },
+    Planted { site: "condition.release", scenarios: &["condvar/notification-goes-along"] },
+    Planted { site: "condition.bury", scenarios: &["condvar/notification-goes-along"] },
+    Planted { site: "attendance.enter", scenarios: &["condvar/notification-goes-along"] },
     // Parties that wait for each other.
     Planted { site: "rendezvous.patrol", scenarios: &["barrier/wait-between"] },
     Planted { site: "rendezvous.wakes_all", scenarios: &["barrier/wait-last-of-three"] },
@@ -79,6 +95,11 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "journal.log_first", scenarios: &["cells/write"] },
     Planted { site: "journal.settle", scenarios: &["cells/write-slice"] },
     Planted { site: "journal.settle", scenarios: &["cells/finish"] },
+    // A dictionary.
+    Planted { site: "map.commit_first", scenarios: &["map/insert"] },
+    Planted { site: "map.settled", scenarios: &["map/replace"] },
+    Planted { site: "map.link_first", scenarios: &["map/insert"] },
+    Planted { site: "map.mending", scenarios: &["map/insert-after-dead"] },
     // A block of an arena, and a piece of its memory.
     Planted { site: "tenure.leave_closes", scenarios: &["arena/drop-last"] },
     Planted { site: "tenure.sweep_closes", scenarios: &["arena/drop-last"] },

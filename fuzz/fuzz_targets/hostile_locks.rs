@@ -7,8 +7,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use ringway::{
-    Array, Barrier, Condvar, Event, Mutex, Options, OwnedSemaphore, ReentrantMutex, Semaphore, Value as Cell,
-    Wait,
+    Array, Barrier, Condvar, Event, Mutex, Options, OwnedSemaphore, ReentrantMutex, Semaphore, Token,
+    Value as Cell, Wait,
 };
 use ringway_fuzz::crew::{Mate, wake_in_time};
 use ringway_fuzz::list::{Few, Rest};
@@ -42,6 +42,7 @@ enum Kind {
     Number,
     Large,
     Array,
+    Token,
 }
 
 impl Kind {
@@ -176,7 +177,7 @@ impl Segment {
 
 struct World {
     /// In the order of `Kind`.
-    segments: [Segment; 10],
+    segments: [Segment; 11],
     /// Nobody else's, for the condition.
     mutex: Mutex<Value>,
     scribbler: Mate,
@@ -214,6 +215,7 @@ impl World {
                 &Array::<u32>::options().values(&[7; ELEMENTS]).participants(4).anonymous().unwrap(),
                 112,
             ),
+            Segment::new(&Token::options().participants(4).anonymous().unwrap(), 40),
         ];
         World { segments, mutex: Mutex::anonymous([0; 4]).unwrap(), scribbler: Mate::new() }
     }
@@ -260,6 +262,7 @@ impl World {
             Kind::Number => two_cells!(Cell<u64>),
             Kind::Large => two_cells!(Cell<Value>),
             Kind::Array => two_cells!(Array<u32>),
+            Kind::Token => two!(Token),
         }
     }
 

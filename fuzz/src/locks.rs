@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use ringway::{AcquireError, Barrier, BarrierError, Condvar, Deadline, Event, Inherited, LockError, Mutex};
 use ringway::{MutexGuard, OwnedSemaphore, Permit, ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};
-use ringway::{ReleaseError, Semaphore};
+use ringway::{ReleaseError, Semaphore, Token};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -261,6 +261,35 @@ impl Victim for OwnedSemaphore {
                     poll(self.readiness());
                     held.extend(acquired(self.try_acquire(), 1, u32::MAX));
                     poll(self.readiness());
+                }
+            }
+        }
+    }
+}
+
+impl Victim for Token {
+    type Held<'a> = ();
+
+    fn call<'a>(&'a self, _held: &mut Vec<()>, call: Call) {
+        match call {
+            Call::Try(_) => {
+                acquired(self.try_acquire(), 1, 1);
+            }
+            Call::Wait(_, micros) => {
+                acquired(self.acquire_deadline(deadline(micros)), 1, 1);
+            }
+            Call::Give(..) => match self.release() {
+                Ok(()) | Err(ReleaseError::TooMany { bound: 1 } | ReleaseError::Corrupt(_)) => {}
+                Err(other) => panic!("{other}"),
+            },
+            Call::Clear(_) => {
+                self.hand_over();
+            }
+            Call::Look => drop(format!("{self:?} {} {}", self.is_held(), self.recovered())),
+            Call::Poll(often, _) => {
+                if often == 0 {
+                    Token::hand_over_all();
+                    self.holder_is_me();
                 }
             }
         }

@@ -109,7 +109,7 @@ fn message(panic: Box<dyn Any + Send>) -> String {
 pub(crate) fn sites() -> BTreeSet<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let mut sites = BTreeSet::new();
-    for room in ["ring", "wait", "lock", "pool"] {
+    for room in ["ring", "wait", "lock", "pool", "map"] {
         collect(&source.join(room), &mut sites);
     }
     collect_file(&source.join("arena/tenure.rs"), &mut sites);

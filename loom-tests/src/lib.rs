@@ -1,6 +1,6 @@
 //! The loom models of Ringway, over the very source files that ship.
 //!
-//! This crate compiles the pure parts of the product (`sync`, `wait`, `lock`, `ring`, `pool`, `arena/tenure`) with `cfg(loom)`, above a
+//! This crate compiles the pure parts of the product (`sync`, `wait`, `lock`, `ring`, `pool`, `map`, `arena/tenure`) with `cfg(loom)`, above a
 //! [`sys`] of its own in which the kernel's part of waiting is played by loom. It has no code to run, only
 //! tests: `ci/loom.sh`.
 //!
@@ -15,6 +15,8 @@
 mod error;
 #[path = "../../src/lock/mod.rs"]
 mod lock;
+#[path = "../../src/map/mod.rs"]
+mod map;
 #[path = "../../src/pool/mod.rs"]
 mod pool;
 #[path = "../../src/ring/mod.rs"]

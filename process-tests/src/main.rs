@@ -11,6 +11,8 @@
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
 //! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
+//! peer token PATH VERB...                plays with a token, see `tokens`
+//! peer tokenfork|tokenarena|tokenthreads plays scenes with tokens, see `tokens`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -38,6 +40,7 @@ mod pipe_forks;
 mod pipes;
 mod queue_scenes;
 mod queues;
+mod tokens;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
 use process_tests::{fd, message};
@@ -80,6 +83,10 @@ fn main() -> Result<(), Failure> {
         [kind @ ("value" | "array" | "number" | "float"), path, script @ ..] => {
             cells::play(kind, path, script)
         }
+        ["token", path, script @ ..] => tokens::play(path, script),
+        ["tokenfork"] => tokens::forks(),
+        ["tokenarena"] => tokens::arena(),
+        ["tokenthreads"] => tokens::threads(),
         ["cellfork"] => cells::fork_with_guard(),
         ["idle"] => {
             say("idle");

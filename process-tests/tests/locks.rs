@@ -299,6 +299,55 @@ fn a_killed_waiter_loses_no_notification() {
     }
 }
 
+/// Only the death of one who waits is told to the others: not that of one who has returned, or has never waited.
+#[test]
+fn only_who_dies_waiting_wakes_the_others() {
+    let test = test!("condvar-ends");
+    let path = test.path("condvar");
+    let mutex = Mutex::create(&format!("{path}.mutex"), Halves::zeroed()).unwrap();
+    let condvar = Condvar::create(&path).unwrap();
+    let notifications = || match inspect::stat(&path).unwrap().detail {
+        Detail::Condvar(seen) => seen.notifications,
+        other => panic!("no condition variable: {other:?}"),
+    };
+    let until_waiting = |count| {
+        while condvar.waiting() != count {
+            std::thread::yield_now();
+        }
+    };
+    let mut first = test.start(&format!("condvar {path} await:1 hang"));
+    let mut second = test.start(&format!("condvar {path} await:2"));
+    until_waiting(2);
+    add(&mutex);
+    condvar.notify_all();
+    first.expect("reached");
+    until_waiting(1);
+    first.kill();
+    first.was_killed();
+    // Whoever comes takes the place of the dead one, and sweeps for it.
+    let come_and_go = || {
+        let mut next = test.start(&format!("condvar {path} await:1"));
+        next.expect("reached");
+        next.succeed();
+    };
+    come_and_go();
+    assert_eq!((notifications(), condvar.waiting()), (1, 1), "nobody was told");
+
+    let third = test.start(&format!("condvar {path} await:2"));
+    until_waiting(2);
+    third.kill();
+    third.was_killed();
+    assert_eq!((notifications(), condvar.waiting()), (1, 2));
+    come_and_go();
+    // The other was told, looked, and waits again.
+    until_waiting(1);
+    assert_eq!(notifications(), 2);
+    add(&mutex);
+    condvar.notify_one();
+    second.expect("reached");
+    second.succeed();
+}
+
 #[test]
 fn a_killed_party_breaks_the_barrier() {
     let test = test!("barrier-kills");

@@ -35,6 +35,9 @@ class Queue(_ringway.Queue):
     #: the standard library, where a thread finds out. `RINGWAY_PICKLING_ERRORS=feeder` in the environment says so for all.
     raise_pickling_errors = os.environ.get("RINGWAY_PICKLING_ERRORS") != "feeder"
 
+    #: Whether it knows what is done.
+    _counts = False
+
     __class_getitem__ = classmethod(types.GenericAlias)
 
     def __init__(self, maxsize=0, *, ctx=None, name=None, message_size=None, max_bytes=None, mode=None):
@@ -42,15 +45,15 @@ class Queue(_ringway.Queue):
             # What the standard library's semaphore says.
             raise OverflowError("signed integer is greater than maximum")
         if name is None:
-            self._make(maxsize, message_size, max_bytes)
+            self._make(maxsize, self._counts, message_size, max_bytes)
         else:
-            self._name(name, None, maxsize, message_size, max_bytes, mode)
+            self._name(name, None, maxsize, self._counts, message_size, max_bytes, mode)
         self.name = name
 
     @classmethod
     def attach(cls, name):
         """The queue of that name; `FileNotFoundError` if there is none."""
-        return cls._by_name(name, True)
+        return cls._by_name(name, True, 0)
 
     @classmethod
     def create(cls, name, maxsize=0, *, message_size=None, max_bytes=None, mode=None):
@@ -58,9 +61,9 @@ class Queue(_ringway.Queue):
         return cls._by_name(name, False, maxsize, message_size, max_bytes, mode)
 
     @classmethod
-    def _by_name(cls, name, *arguments):
+    def _by_name(cls, name, exist, maxsize, *options):
         queue = cls.__new__(cls)
-        queue._name(name, arguments[0], *(arguments[1:] or (0,)))
+        queue._name(name, exist, maxsize, cls._counts, *options)
         queue.name = name
         return queue
 
@@ -70,7 +73,7 @@ class Queue(_ringway.Queue):
 
     def __setstate__(self, state):
         shared, maxsize, self.name, attributes = state
-        self._adopt(_share.adopt(shared), maxsize)
+        self._adopt(_share.adopt(shared), maxsize, self._counts)
         self.__dict__.update(attributes)
 
     @property
@@ -140,6 +143,28 @@ class Queue(_ringway.Queue):
         import traceback
 
         traceback.print_exception(e)
+
+
+class JoinableQueue(Queue):
+    """A queue that knows how many of the objects that were put are done: exactly, also if processes are killed.
+
+    An object that a killed process had taken stays unfinished, as in the standard library.
+    """
+
+    _counts = True
+
+    def task_done(self):
+        """One of the objects is done, whichever, and whoever has taken it."""
+        if not self._done():
+            raise ValueError("task_done() called too many times")
+
+    def join(self, timeout=None):
+        """Waits until as many are done as were put. Returns whether they are: always, without a time-out."""
+        return self._join(timeout)
+
+    def unfinished(self):
+        """How many are not done, about."""
+        return self._unfinished()
 
 
 async def _readable(queue):

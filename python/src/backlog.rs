@@ -3,8 +3,9 @@
 //! All of a process's messages go here until it is empty again, so that they stay in order. A thread that needs nothing of
 //! Python sends them on. A forked child starts with none: its parent sends what it had.
 
+use crate::ring::Ring;
 use pyo3::prelude::*;
-use ringway::{Deadline, Queue, SendError};
+use ringway::{Deadline, SendError};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
@@ -42,7 +43,7 @@ pub(crate) struct Backlog {
 /// The messages, and the thread that sends them.
 struct Waiting {
     generation: u64,
-    queue: Queue<[u8]>,
+    queue: Ring,
     messages: Mutex<Messages>,
     /// How many there are, the one that is being sent among them.
     count: AtomicUsize,
@@ -87,7 +88,7 @@ impl Backlog {
     }
 
     /// Takes a message that the queue has no room for.
-    pub(crate) fn push(&self, queue: &Queue<[u8]>, message: Vec<u8>) {
+    pub(crate) fn push(&self, queue: &Ring, message: Vec<u8>) {
         self.is_used.store(true, Ordering::Relaxed);
         let waiting = self.find().unwrap_or_else(|| {
             let waiting = Arc::new(Waiting::new(queue.clone()));
@@ -116,7 +117,7 @@ impl Backlog {
 }
 
 impl Waiting {
-    fn new(queue: Queue<[u8]>) -> Waiting {
+    fn new(queue: Ring) -> Waiting {
         Waiting {
             generation: generation(),
             queue,
@@ -171,7 +172,7 @@ impl Waiting {
     /// Sends one, however long that takes. What can never be sent, because the queue was closed, goes.
     fn send(&self, message: &[u8]) {
         loop {
-            match self.queue.send(message) {
+            match self.queue.send_deadline(message, Deadline::NEVER) {
                 Err(SendError::Timeout | SendError::Full) => {}
                 Err(SendError::NoSpace { .. }) => std::thread::sleep(SLICE), // the disk is full: until it is not
                 _ => return,

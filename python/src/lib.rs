@@ -5,19 +5,25 @@
 //! | `codec` | objects to bytes and back |
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
-//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
+//! | `memory` | bytes for `ctypes` objects |
+//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
+//! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
 
 mod backlog;
 mod codec;
+mod connection;
 mod errors;
 mod lease;
 mod loan;
 mod locks;
+mod memory;
 mod queue;
+mod ring;
 mod shared;
 mod waits;
 
@@ -28,11 +34,15 @@ mod _ringway {
     #[pymodule_export]
     use crate::codec::{dumps, loads};
     #[pymodule_export]
+    use crate::connection::{Connection, SimpleQueue, pipe, take_end};
+    #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]
     use crate::loan::Loan;
     #[pymodule_export]
     use crate::locks::{Barrier, Condition, Event, SemLock, hand_over_all};
+    #[pymodule_export]
+    use crate::memory::Memory;
     #[pymodule_export]
     use crate::queue::Queue;
 

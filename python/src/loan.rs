@@ -6,10 +6,10 @@ use core::ptr::NonNull;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use ringway::Queue;
 use std::sync::Mutex;
 
 use crate::errors;
+use crate::ring::Ring;
 
 /// A message that is being written where it will lie: `memoryview(loan)` is its bytes, `commit()` sends it. Dropped without,
 /// it was never there.
@@ -25,7 +25,7 @@ struct State {
     loan: Option<ringway::queue::Loan<'static>>,
     /// How many views of it there are. It cannot be sent while somebody may write to it.
     views: usize,
-    _queue: ManuallyDrop<Box<Queue<[u8]>>>,
+    _queue: ManuallyDrop<Box<Ring>>,
 }
 
 impl Drop for State {
@@ -43,12 +43,12 @@ unsafe impl Sync for Loan {}
 
 impl Loan {
     pub(crate) fn new(
-        queue: &Queue<[u8]>,
-        reserve: impl FnOnce(&'static Queue<[u8]>) -> Option<PyResult<ringway::queue::Loan<'static>>>,
+        queue: &Ring,
+        reserve: impl FnOnce(&'static Ring) -> Option<PyResult<ringway::queue::Loan<'static>>>,
     ) -> Option<PyResult<Loan>> {
         let queue = Box::new(queue.clone());
         // SAFETY: the box stays where it is until the state that holds it is dropped, which drops the loan first.
-        let lasting: &'static Queue<[u8]> = unsafe { &*core::ptr::from_ref(&*queue) };
+        let lasting: &'static Ring = unsafe { &*core::ptr::from_ref(&*queue) };
         let mut loan = match reserve(lasting)? {
             Ok(loan) => loan,
             Err(error) => return Some(Err(error)),

@@ -5,13 +5,14 @@ use crate::codec::{Outgoing, Received, decode, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
+use crate::ring::Ring;
 use crate::waits::{deadline, waiting};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
-use ringway::queue::Message;
-use ringway::{Deadline, Queue as Ring, RecvError, SendError};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use ringway::queue::{DoneError, JoinError, Message};
+use ringway::{Deadline, RecvError, SendError, TallyQueue};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(crate) struct Queue {
 }
 
 struct Inner {
-    ring: Ring<[u8]>,
+    ring: Ring,
     /// How many messages there may be.
     most: usize,
     backlog: Backlog,
@@ -59,18 +60,56 @@ fn limit(maxsize: i64) -> usize {
     usize::try_from(maxsize).ok().filter(|&most| most > 0).unwrap_or(NO_LIMIT)
 }
 
-fn options(most: usize, message_size: Option<usize>, max_bytes: Option<u64>) -> ringway::Options<Ring<[u8]>> {
-    let capacity = if most == NO_LIMIT { USUAL_RING } else { most.min(LONGEST_RING) };
-    let options = Ring::<[u8]>::options()
-        .capacity(capacity)
-        .message_size(message_size.unwrap_or(USUAL_SIZE))
-        .max_held(USUAL_HELD)
-        .spare(USUAL_SPARE);
-    match max_bytes {
-        Some(bytes) => options.max_bytes(bytes),
-        None => options,
-    }
+/// How a queue is made.
+struct Making {
+    most: usize,
+    message_size: Option<usize>,
+    max_bytes: Option<u64>,
+    mode: Option<u32>,
+    counts: bool,
 }
+
+/// Opens a queue of either kind by `$open`, a call of its options.
+macro_rules! open {
+    ($making:expr, $options:ident => $open:expr) => {
+        if $making.counts {
+            let $options = $making.fit(TallyQueue::options());
+            $open.map(Ring::Tally)
+        } else {
+            let $options = $making.fit(ringway::Queue::<[u8]>::options());
+            $open.map(Ring::Plain)
+        }
+    };
+}
+
+/// The options that both kinds have.
+macro_rules! fit {
+    ($($queue:ty),*) => {$(
+        impl Fit<$queue> for Making {
+            fn fit(&self, options: ringway::Options<$queue>) -> ringway::Options<$queue> {
+                let capacity = if self.most == NO_LIMIT { USUAL_RING } else { self.most.min(LONGEST_RING) };
+                let mut options = options
+                    .capacity(capacity)
+                    .message_size(self.message_size.unwrap_or(USUAL_SIZE))
+                    .max_held(USUAL_HELD)
+                    .spare(USUAL_SPARE);
+                if let Some(bytes) = self.max_bytes {
+                    options = options.max_bytes(bytes);
+                }
+                if let Some(mode) = self.mode {
+                    options = options.mode(mode);
+                }
+                options
+            }
+        }
+    )*};
+}
+
+trait Fit<Q> {
+    fn fit(&self, options: ringway::Options<Q>) -> ringway::Options<Q>;
+}
+
+fit!(ringway::Queue<[u8]>, TallyQueue);
 
 /// What a queue that was shut down says.
 fn over(py: Python<'_>) -> PyErr {
@@ -83,8 +122,12 @@ impl Queue {
         self.inner.get().ok_or_else(|| PyRuntimeError::new_err("Queue.__init__() was not called"))
     }
 
+    fn tally(&self) -> PyResult<&TallyQueue> {
+        self.inner()?.ring.tally().ok_or_else(|| PyRuntimeError::new_err("the queue does not count"))
+    }
+
     /// Takes over what was opened; it holds as much as it has places unless told otherwise.
-    fn fill(&self, opened: Result<Ring<[u8]>, ringway::Error>, most: Option<usize>) -> PyResult<()> {
+    fn fill(&self, opened: Result<Ring, ringway::Error>, most: Option<usize>) -> PyResult<()> {
         let ring = opened.map_err(errors::opening)?;
         let most = most.unwrap_or(ring.capacity());
         let inner = Inner { ring, most, backlog: Backlog::new() };
@@ -240,43 +283,63 @@ impl Queue {
         Queue { is_closed: AtomicBool::new(false), inner: OnceLock::new() }
     }
 
-    /// Opens a new one.
-    #[pyo3(signature = (maxsize, message_size=None, max_bytes=None))]
-    fn _make(&self, maxsize: i64, message_size: Option<usize>, max_bytes: Option<u64>) -> PyResult<()> {
+    /// Opens a new one; `counts` makes one that knows what is done.
+    #[pyo3(signature = (maxsize, counts, message_size=None, max_bytes=None))]
+    fn _make(
+        &self,
+        maxsize: i64,
+        counts: bool,
+        message_size: Option<usize>,
+        max_bytes: Option<u64>,
+    ) -> PyResult<()> {
         let most = limit(maxsize);
-        self.fill(options(most, message_size, max_bytes).anonymous(), Some(most))
+        let making = Making { most, message_size, max_bytes, mode: None, counts };
+        self.fill(open!(making, options => options.anonymous()), Some(most))
     }
 
     /// Opens the one behind a descriptor, which this call takes over.
-    fn _adopt(&self, fd: i32, maxsize: i64) -> PyResult<()> {
+    fn _adopt(&self, fd: i32, maxsize: i64, counts: bool) -> PyResult<()> {
         // SAFETY: whoever calls this gives the descriptor away.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // It came from a process that we are a child of, or that we have let in with our key.
-        self.fill(Ring::<[u8]>::options().trusted(true).from_fd(fd), Some(limit(maxsize)))
+        let opened = if counts {
+            TallyQueue::options().trusted(true).from_fd(fd).map(Ring::Tally)
+        } else {
+            ringway::Queue::<[u8]>::options().trusted(true).from_fd(fd).map(Ring::Plain)
+        };
+        self.fill(opened, Some(limit(maxsize)))
     }
 
     /// Opens the one of that name; if `exist` is false makes it, and if it is `None`, if there is none.
-    #[pyo3(signature = (name, exist, maxsize, message_size=None, max_bytes=None, mode=None))]
+    #[pyo3(signature = (name, exist, maxsize, counts, message_size=None, max_bytes=None, mode=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn _name(
         &self,
         name: &str,
         exist: Option<bool>,
         maxsize: i64,
+        counts: bool,
         message_size: Option<usize>,
         max_bytes: Option<u64>,
         mode: Option<u32>,
     ) -> PyResult<()> {
-        let mut making = options(limit(maxsize), message_size, max_bytes);
-        if let Some(mode) = mode {
-            making = making.mode(mode);
-        }
+        let making = Making { most: limit(maxsize), message_size, max_bytes, mode, counts };
+        let open = || {
+            if counts {
+                TallyQueue::open(name).map(Ring::Tally)
+            } else {
+                ringway::Queue::<[u8]>::open(name).map(Ring::Plain)
+            }
+        };
         let opened = match exist {
-            Some(true) => Ring::<[u8]>::open(name),
-            Some(false) => making.create(name),
-            None if maxsize > 0 => making.open_or_create(name),
+            Some(true) => open(),
+            Some(false) => open!(making, options => options.create(name)),
+            None if maxsize > 0 => open!(making, options => options.open_or_create(name)),
             // Of whatever size it is, if it is there.
-            None => match Ring::<[u8]>::open(name) {
-                Err(ringway::Error::NotFound { .. }) => making.open_or_create(name),
+            None => match open() {
+                Err(ringway::Error::NotFound { .. }) => {
+                    open!(making, options => options.open_or_create(name))
+                }
                 opened => opened,
             },
         };
@@ -421,7 +484,7 @@ impl Queue {
     ) -> PyResult<Loan> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let until = deadline(block, timeout)?;
-        let reserve = |ring: &'static Ring<[u8]>| {
+        let reserve = |ring: &'static Ring| {
             Some(match waiting(py, || ring.reserve_deadline(length, until)) {
                 Ok(Ok(loan)) => Ok(loan),
                 Ok(Err(SendError::Full | SendError::Timeout)) => Err(errors::FULL.raise(py)),
@@ -457,7 +520,7 @@ impl Queue {
 
     /// The descriptor of the memory.
     fn _memory(&self) -> PyResult<i32> {
-        Ok(self.inner()?.ring.as_fd().as_raw_fd())
+        Ok(self.inner()?.ring.memory().as_raw_fd())
     }
 
     #[getter]
@@ -500,6 +563,36 @@ impl Queue {
     #[getter]
     fn _is_shut_down(&self) -> PyResult<bool> {
         Ok(self.inner()?.ring.is_closed())
+    }
+
+    /// One of the messages that were put is done. Whether that was one too many.
+    fn _done(&self) -> PyResult<bool> {
+        match self.tally()?.task_done() {
+            Ok(()) => Ok(true),
+            Err(DoneError::TooMany) => Ok(false),
+            Err(error) => Err(errors::os_error(libc::EBADMSG, error)),
+        }
+    }
+
+    /// Waits until all that were put are done; whether they are.
+    #[pyo3(signature = (timeout=None))]
+    fn _join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let (until, queue) = (deadline(true, timeout)?, self.tally()?);
+        let inner = self.inner()?;
+        if inner.backlog.len() > 0 {
+            backlog::until(py, |slice| until.has_passed() || inner.backlog.flush(slice.min(until)))?;
+        }
+        match waiting(py, || queue.join_deadline(until))? {
+            Ok(()) => Ok(inner.backlog.len() == 0),
+            Err(JoinError::Timeout) => Ok(false),
+            Err(error) => Err(errors::os_error(libc::EBADMSG, error)),
+        }
+    }
+
+    /// How many are not done.
+    fn _unfinished(&self) -> PyResult<u64> {
+        let inner = self.inner()?;
+        Ok(self.tally()?.unfinished() + inner.backlog.len() as u64)
     }
 
     /// Removes its name.

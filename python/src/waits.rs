@@ -27,16 +27,25 @@ pub(crate) fn deadline(block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyRes
 /// Makes `call`, which may wait, without the interpreter's lock. On the thread that runs signal handlers it wakes up for
 /// them; if one raises, the call ends as if its time were up, and the error is that of the handler.
 pub(crate) fn waiting<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) -> PyResult<R> {
+    waiting_unless(py, || false, call)
+}
+
+/// The same; and the call ends as if its time were up soon after `is_over` says so, too.
+pub(crate) fn waiting_unless<R: Send>(
+    py: Python<'_>,
+    is_over: impl Fn() -> bool + Sync,
+    call: impl FnOnce() -> R + Send,
+) -> PyResult<R> {
     let mut raised = None;
     let result = py.detach(|| {
-        if !is_main_thread() {
-            return call();
-        }
-        let run_handlers = || {
-            raised = Python::attach(|py| py.check_signals()).err();
-            raised.is_some()
+        let runs_handlers = is_main_thread();
+        let ask = || {
+            if runs_handlers {
+                raised = Python::attach(|py| py.check_signals()).err();
+            }
+            raised.is_some() || is_over()
         };
-        ringway::interruptible(run_handlers, call)
+        ringway::interruptible(ask, call)
     });
     match raised {
         None => Ok(result),

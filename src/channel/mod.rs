@@ -11,5 +11,5 @@ pub mod spsc;
 
 pub use error::{PopError, RecvError, SendError};
 pub use pipe::{Connection, End, Loan, Message, Pipe};
-pub use queue::{JoinableQueue, Queue};
+pub use queue::{JoinableQueue, Queue, TallyQueue};
 pub use simple_queue::SimpleQueue;

@@ -208,6 +208,16 @@ impl Block {
         }
     }
 
+    /// How much the object holds.
+    pub(super) fn capacity(self) -> u64 {
+        self.capacity
+    }
+
+    /// Where so many bytes into the object's table are, in the file.
+    pub(super) fn table_at(self, offset: u64) -> u64 {
+        self.table_at.saturating_add(offset)
+    }
+
     /// A private copy of the beginning of the value that lies behind `words` bytes of the object's own.
     fn read_value(self, fd: BorrowedFd<'_>, words: usize) -> Result<Box<[u8]>, Error> {
         let (size, align) = self.element;
@@ -232,7 +242,7 @@ impl Block {
     }
 
     /// A private copy of the object's own words.
-    fn read<B: Shared>(self, fd: BorrowedFd<'_>) -> Result<B, Error> {
+    pub(super) fn read<B: Shared>(self, fd: BorrowedFd<'_>) -> Result<B, Error> {
         let needed = size_of::<B>();
         if self.body_len < needed as u64 {
             return Err(Error::BadGeometry {
@@ -272,7 +282,7 @@ pub(super) fn look_at_lock(fd: BorrowedFd<'_>, block: Block, table: &Table<'_>) 
     Ok(lock_of(&words, table, block.read_value(fd, size_of::<Words>())?))
 }
 
-fn lock_of(words: &Words, table: &Table<'_>, value: Box<[u8]>) -> Mutex {
+pub(super) fn lock_of(words: &Words, table: &Table<'_>, value: Box<[u8]>) -> Mutex {
     let word = words.gate.word().read();
     let is_held = word.state() == Some(State::Held);
     Mutex {

@@ -1,8 +1,8 @@
 //! What can be seen of a queue.
 
 use super::{Participant, Shared, Table, Traffic, read_exactly, read_twice};
-use crate::channel::queue::layout::{self, Body};
-use crate::error::Error;
+use crate::channel::queue::layout::{self, Body, TallyBody};
+use crate::error::{Error, Kind};
 use crate::pool::{self, Tag};
 use crate::ring::mpmc::{Phase, Position, State, Word};
 use crate::segment::layout::Geometry;
@@ -43,6 +43,20 @@ pub struct Queue {
     pub room: Traffic,
     /// Waits for all tasks to be done.
     pub finished: Traffic,
+    /// What a [`TallyQueue`](crate::TallyQueue) has counted; `None` for other kinds.
+    pub tally: Option<Tally>,
+}
+
+/// What was counted; see [`Queue::tally`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Messages handed out since it was made, modulo 2³⁸.
+    pub taken: u64,
+    /// How often somebody said that one is done.
+    pub done: u64,
+    /// Messages sent and not done, wherever they are. While others are at work it is about right.
+    pub unfinished: u64,
 }
 
 /// Memory for messages; see [`Queue::chunks`].
@@ -83,10 +97,18 @@ pub struct InHand {
 
 // SAFETY: hints, an orphan word, a state, eventcounts and figures, all of atomic integers.
 unsafe impl Shared for Body {}
+// SAFETY: the same, and two atomic integers more.
+unsafe impl Shared for TallyBody {}
 
 pub(super) fn look(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<Queue, Error> {
     let slots = layout::check_geometry(geometry)?;
-    let [_, body] = read_twice::<Body>(fd, geometry)?;
+    let (body, tally) = if geometry.kind == Kind::TallyQueue {
+        let [_, TallyBody { body, tally }] = read_twice(fd, geometry)?;
+        (body, Some(tally))
+    } else {
+        let [_, body] = read_twice::<Body>(fd, geometry)?;
+        (body, None)
+    };
     let mut found = Found::default();
     let mut words = Vec::new();
     let pool = layout::check_pool(geometry)?;
@@ -145,6 +167,10 @@ pub(super) fn look(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -
         space: Traffic::at(&body.space),
         room: Traffic::at(&body.room),
         finished: Traffic::at(&body.finished),
+        tally: tally.map(|tally| {
+            let (taken, done) = tally.figures();
+            Tally { taken, done, unfinished: tally.unfinished(found.unclaimed) }
+        }),
     })
 }
 
@@ -152,6 +178,8 @@ pub(super) fn look(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -
 #[derive(Debug, Default)]
 struct Found {
     held: u64,
+    /// Messages that nobody was handed yet.
+    unclaimed: u64,
     orphans: u64,
     queued_bytes: u64,
     used: u64,
@@ -167,6 +195,7 @@ impl Found {
     }
 
     fn see_slot(&mut self, word: Word, tag: Option<Tag>) {
+        self.unclaimed += u64::from(matches!(word.state(), State::Ready | State::Reading));
         match word.state() {
             State::Free => {}
             State::Writing => self.hands(word.owner()).sending += 1,
@@ -186,6 +215,7 @@ impl Found {
             return;
         };
         self.used += u64::from(!word.is_free());
+        self.unclaimed += u64::from(!is_sent && matches!(state, pool::State::Task | pool::State::Orphan));
         match state {
             pool::State::Loaned if !is_sent => self.hands(word.owner()).writing += 1,
             pool::State::Kept => self.hands(word.owner()).kept += 1,

@@ -20,7 +20,7 @@ pub(crate) struct Attendance {
 }
 
 /// As many processes are known by their index.
-const SEATS: usize = 31;
+const SEATS: usize = if cfg!(loom) { 2 } else { 31 };
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Attendance>() == 128);
@@ -44,9 +44,9 @@ fn threads(seat: u32) -> u32 {
 // All accesses are Relaxed: who asks after the dead comes after them, by the kernel's word.
 impl Attendance {
     /// Nobody.
-    #[cfg(test)]
+    #[cfg(any(loom, test))]
     pub(crate) fn new() -> Self {
-        Attendance { seats: [const { AtomicU32::new(0) }; SEATS], others: AtomicU32::new(0) }
+        Attendance { seats: core::array::from_fn(|_| AtomicU32::new(0)), others: AtomicU32::new(0) }
     }
 
     /// A thread of the process `me` comes.

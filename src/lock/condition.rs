@@ -79,7 +79,7 @@ impl Condition {
         waiter: &mut Waiter,
         barrier: Barrier,
         deadline: Deadline,
-        mut bury: impl FnMut(),
+        bury: impl FnMut(),
     ) -> bool {
         let begun = if mutated!("condition.look_before_unlock") {
             let_go();
@@ -91,6 +91,18 @@ impl Condition {
             core::mem::forget(counted);
             begun
         };
+        self.wait_on(begun, waiter, barrier, deadline, bury)
+    }
+
+    /// The same for one who was counted already.
+    pub(crate) fn wait_on(
+        &self,
+        begun: Begun,
+        waiter: &mut Waiter,
+        barrier: Barrier,
+        deadline: Deadline,
+        mut bury: impl FnMut(),
+    ) -> bool {
         let patrol = || {
             if self.told_since(begun) > 0 && !mutated!("condition.bury") {
                 bury();
@@ -106,7 +118,7 @@ impl Condition {
     }
 
     /// Counts one who waits.
-    fn begin(&self) -> Begun {
+    pub(crate) fn begin(&self) -> Begun {
         // Before the groups are read: it may count more moves than there were, never fewer.
         let told = self.told.load(Ordering::Relaxed);
         let mut seen = self.groups.load(Ordering::Relaxed);
@@ -146,6 +158,9 @@ impl Condition {
                 || mutated!("condition.newcomers_wait") && groups.generation == begun.generation;
             if !may_take || groups.permits == 0 {
                 return None;
+            }
+            if mutated!("condition.takes") {
+                return Some(());
             }
             // Relaxed: `seen` was acquired.
             let next = groups.with_one_let_go().to_bits();

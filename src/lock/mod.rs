@@ -32,6 +32,8 @@ mod word;
 
 #[allow(unused_imports, reason = "for the primitives above")]
 pub(crate) use attendance::{Attendance, Seat};
+#[allow(unused_imports, reason = "for the models")]
+pub(crate) use condition::Begun as Waiting;
 pub(crate) use condition::Condition;
 pub(crate) use count::{Count, CountError};
 #[allow(unused_imports, reason = "for the models")]

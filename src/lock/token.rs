@@ -248,14 +248,14 @@ impl Token {
     #[inline(always)]
     pub(crate) fn give(&self, barrier: Barrier) -> Result<(), GiveError> {
         let seen = self.read();
-        let is_held = matches!(seen.state(), Some(TokenState::Held | TokenState::Handed));
+        // The usual case alone is inlined, as in `Gate::unlock`, and here once more.
+        let is_held = seen.state() == Some(TokenState::Held);
         if !is_held || self.exchange(seen, seen.next(TokenState::Free, 0, self.kept(seen))).is_err() {
-            self.give_contended()?;
+            self.give_otherwise()?;
         }
         if mutated!("token.give_wakes") {
             return Ok(());
         }
-        // The usual case alone is inlined: as in `Gate::unlock`.
         if let Barrier::Light(_) = barrier {
             barrier.before_wake();
             if !self.waiting.is_awaited() {
@@ -266,10 +266,10 @@ impl Token {
         Ok(())
     }
 
-    /// The same if it is not simple, but for the wake.
+    /// Gives it back if it is handed over, or if others move it meanwhile. Wakes nobody.
     #[cold]
     #[inline(never)]
-    fn give_contended(&self) -> Result<(), GiveError> {
+    fn give_otherwise(&self) -> Result<(), GiveError> {
         if mutated!("token.give_again") {
             return Err(GiveError::Free);
         }

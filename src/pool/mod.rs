@@ -34,6 +34,7 @@ mod layout;
 mod orphan;
 mod sweep;
 mod tag;
+mod tally;
 mod through;
 mod word;
 
@@ -54,6 +55,7 @@ pub(crate) use layout::{Demand, ENTRY, Layout};
 pub(crate) use sweep::Census;
 pub(crate) use sweep::Swept;
 pub(crate) use tag::{Chunk, Tag};
+pub(crate) use tally::{Books, DoneRefused, MAX_ENTRIES, Tally};
 #[cfg(loom)]
 pub(crate) use word::MAX_DELIVERIES;
 pub(crate) use word::{State, Word};
@@ -148,6 +150,8 @@ pub(crate) struct Pool {
     area: NonNull<u8>,
     extents: NonNull<u8>,
     tail: NonNull<u8>,
+    /// In queues that count what was handed out and done.
+    tally: Option<NonNull<Tally>>,
     layout: Layout,
 }
 
@@ -176,7 +180,22 @@ impl Pool {
         // In a model they lie in the tail, which is nothing else there.
         #[cfg(loom)]
         let extents = tail;
-        Pool { header, area, extents, tail, layout }
+        Pool { header, area, extents, tail, tally: None, layout }
+    }
+
+    /// The same pool, whose messages are counted when they are handed out.
+    ///
+    /// # Safety
+    /// As long as this value is used, `tally` points to an aligned, mapped, writable [`Tally`], whose content may be anything
+    /// at any time.
+    pub(crate) unsafe fn with_tally(self, tally: NonNull<Tally>) -> Self {
+        Pool { tally: Some(tally), ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tally(&self) -> Option<&Tally> {
+        // SAFETY: mapped for as long as this is used, as promised to `with_tally`, and made of atomics.
+        self.tally.map(|tally| unsafe { tally.as_ref() })
     }
 
     pub(crate) const fn layout(&self) -> &Layout {

@@ -95,6 +95,8 @@ impl Pool {
     /// number may sweep at once, be stalled anywhere, and die: nothing is left half done.
     #[cold]
     pub(crate) fn sweep(&self, me: u16, slots: &Slots, is_dead: impl FnMut(u16) -> bool) -> Swept {
+        // So that what those who are dead by now have counted is theirs when its word is read.
+        self.settle_all();
         let mut living = Living::new(is_dead);
         let mut done = Swept::default();
         self.each().for_each(|(chunk, entry)| {
@@ -108,6 +110,7 @@ impl Pool {
             };
             if dead {
                 let seen = if mutated!("pool.ask_after") { judge(entry) } else { seen };
+                let seen = self.settle_of_dead(chunk, seen);
                 self.end(me, slots, chunk, entry, seen, &mut done);
             }
         });

@@ -42,6 +42,7 @@ const VERSION_AT: u32 = OWNER_BITS + STATE_BITS + DELIVERY_BITS;
 /// KEPT(C)                               FREE       C, which drops the message                      (store)
 /// TASK(C)                               FREE       C, which is done with it                          (CAS)
 ///                                       ORPHAN(C)  C, which gives it back; one delivery more         (CAS)
+///                                       KEPT(C)    anybody, once C has counted it: see `tally`       (CAS)
 /// ORPHAN(x)                             TASK(D)    a receiver                                        (CAS)
 ///
 /// LOANED, KEPT, TASK(dead x), referenced by a slot   QUEUED      anybody                             (CAS)

@@ -10,7 +10,9 @@
 //! | `mutex`, `guard`, `value` | [`Mutex`], what it hands out, and what it protects |
 //! | `reentrant`, `reentry` | [`ReentrantMutex`], and how a thread has a lock several times |
 //! | `cells` | [`Value`], [`Array`] |
+//! | `map` | [`Map`] |
 //! | `condvar` | [`Condvar`] |
+//! | `memory` | [`Memory`] |
 //! | `event` | [`Event`] |
 //! | `semaphore`, `owned` | [`Semaphore`], [`OwnedSemaphore`] |
 //! | `token` | [`Token`] |
@@ -28,6 +30,8 @@ mod event;
 mod guard;
 mod handle;
 mod holding;
+mod map;
+mod memory;
 mod mutex;
 mod owned;
 mod readiness;
@@ -45,7 +49,7 @@ mod waiting;
 use crate::error::Kind;
 use crate::lock::{self, Desk, Rendezvous};
 use condvar::Meeting;
-use layout::{Body, Words};
+use layout::{Body, MapBody, Words};
 pub(crate) use site::{Block, Needs, Primitive, Site};
 
 /// What cleans an object up after a dead participant: of this kind, in a body of `body_len` bytes, with a value of
@@ -61,6 +65,7 @@ pub(crate) fn sweep_of(kind: Kind, body_len: u64, value_len: u64) -> Option<fn(B
         Kind::Value => (size_of::<Body>(), Value::<[u64; 2]>::sweep),
         Kind::Array => (size_of::<Body>(), Array::<u8>::sweep),
         Kind::Token => (size_of::<lock::Token>(), Token::sweep),
+        Kind::Map => (size_of::<MapBody>(), Map::sweep),
         // The dead leave nothing in the others.
         _ => return None,
     };
@@ -77,6 +82,7 @@ pub(crate) fn leave_of(kind: Kind, body_len: u64) -> Option<fn(Block, u16) -> bo
 pub(crate) mod layout {
     pub(crate) use super::cells::Body;
     pub(crate) use super::holding::Words;
+    pub(crate) use super::map::{Body as MapBody, Layout as MapLayout};
 }
 
 pub use barrier::{Barrier, Met};
@@ -88,6 +94,8 @@ pub use error::{AcquireError, BarrierError, LockError, ReleaseError};
 pub use event::Event;
 
 pub use guard::{Inherited, MutexGuard};
+pub use map::{Map, MapError, MapGuard};
+pub use memory::Memory;
 pub use mutex::Mutex;
 pub use owned::{OwnedSemaphore, Permit};
 pub use reentrant::{ReentrantInherited, ReentrantMutex, ReentrantMutexGuard};

@@ -5,6 +5,8 @@ mod barrier;
 mod condvar;
 mod event;
 mod looking;
+mod map;
+mod memory;
 mod mutex;
 mod readiness;
 mod reentrant;

@@ -311,7 +311,7 @@ impl Header {
 /// Whether the kind has neither a tail nor numbers of its own in the header. What the others have there is for them
 /// to check.
 fn is_plain(kind: Kind) -> bool {
-    !matches!(kind, Kind::ByteQueue | Kind::JoinableQueue | Kind::Arena | Kind::Unknown(_))
+    !matches!(kind, Kind::ByteQueue | Kind::JoinableQueue | Kind::Arena | Kind::TallyQueue | Kind::Unknown(_))
 }
 
 fn expect(field: &'static str, found: u64, expected: u64) -> Result<(), Error> {

@@ -121,6 +121,12 @@ impl Bell {
         self.0.load(Ordering::Relaxed) & STATE == OFF
     }
 
+    /// Whether somebody polls the descriptor by his own means.
+    #[inline(always)]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & WATCHED != 0
+    }
+
     /// Makes the descriptor readable, unless it is or nobody listens. Called by a sender after the store that
     /// publishes its message, and on behalf of a dead sender by who cleans up after it.
     #[inline(always)]

@@ -89,6 +89,9 @@ fn name(of: &ObjectsOfKind) -> &'static str {
         Kind::Condvar => "condition variable",
         Kind::Barrier => "barrier",
         Kind::Token => "token",
+        Kind::Value => "value",
+        Kind::Array => "array",
+        Kind::Memory => "memory",
         _ => "unknown",
     }
 }
@@ -96,6 +99,8 @@ fn name(of: &ObjectsOfKind) -> &'static str {
 fn plural(of: &ObjectsOfKind) -> String {
     match (name(of), of.count) {
         ("unknown", _) => "of a kind that this version does not know".into(),
+        ("memory", 1) => "piece of memory".into(),
+        ("memory", _) => "pieces of memory".into(),
         (name, 1) => name.into(),
         (name, _) if name.ends_with("mutex") => format!("{name}es"),
         (name, _) => format!("{name}s"),

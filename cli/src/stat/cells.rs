@@ -111,7 +111,7 @@ fn json_journal(seen: &Seen, journal: &Journal) -> Object {
 /// Whether its content means something to whoever comes next, with nobody attached now. What can never be opened again
 /// means nothing.
 pub(crate) fn is_kept(seen: &Seen) -> bool {
-    matches!(seen.kind, Kind::Value | Kind::Array) && !seen.stale && !seen.retired
+    matches!(seen.kind, Kind::Value | Kind::Array | Kind::Map) && !seen.stale && !seen.retired
 }
 
 #[cfg(test)]

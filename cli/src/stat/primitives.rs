@@ -10,7 +10,7 @@ use ringway::{
     },
 };
 
-use super::{cells, json_process, json_traffic, line, times, traffic, who};
+use super::{cells, json_process, json_traffic, line, map, times, traffic, who};
 use crate::{
     leash,
     list::{age, living},
@@ -23,6 +23,7 @@ use crate::{
 pub(super) fn capacity(seen: &Seen) -> Option<String> {
     Some(match (&seen.detail, &seen.kind) {
         (Detail::Cell(_), _) => cells::capacity(seen),
+        (Detail::Map(map), _) => map::capacity(seen, map),
         (Detail::Lock(_), _) => format!("a value of {} bytes", units::count(seen.element_size)),
         (Detail::Semaphore(_), _) => format!("at most {} permits", units::count(seen.capacity)),
         (Detail::OwnedSemaphore(_), _) => format!("{} permits", units::count(seen.capacity)),
@@ -64,6 +65,7 @@ pub(crate) fn in_short(seen: &Seen) -> (Option<f64>, Vec<String>) {
     match &seen.detail {
         Detail::Lock(lock) => (None, lock_notes(lock)),
         Detail::Cell(cell) => (None, cells::notes(seen, cell)),
+        Detail::Map(map) => (Some(map::share(seen, map)), map::notes(map)),
         Detail::Semaphore(semaphore) => {
             (None, vec![format!("{} available", units::count(semaphore.available))])
         }
@@ -118,6 +120,7 @@ pub(super) fn describe(out: &mut String, seen: &Seen) {
     match &seen.detail {
         Detail::Lock(lock) => describe_lock(out, seen, lock),
         Detail::Cell(cell) => cells::describe(out, seen, cell),
+        Detail::Map(map) => map::describe(out, seen, map),
         Detail::Semaphore(semaphore) => {
             line(out, "available", &format!("{} permits", units::count(semaphore.available)));
             waiting(out, seen, &traffic(&semaphore.waiting));
@@ -161,6 +164,7 @@ fn waiters(seen: &Seen) -> usize {
     let (awaited, others) = match &seen.detail {
         Detail::Lock(lock) => (lock.awaited, living(seen).saturating_sub(holders(lock))),
         Detail::Cell(cell) => (cell.lock.awaited, living(seen).saturating_sub(holders(&cell.lock))),
+        Detail::Map(map) => (map.lock.awaited, living(seen).saturating_sub(holders(&map.lock))),
         Detail::Semaphore(semaphore) => (semaphore.awaited, living(seen)),
         Detail::OwnedSemaphore(semaphore) => (semaphore.awaited, living(seen)),
         Detail::Token(token) => (token.awaited, living(seen)),
@@ -296,6 +300,7 @@ pub(super) fn json(object: Object, seen: &Seen) -> Object {
     match &seen.detail {
         Detail::Lock(lock) => json_lock(object, seen, lock),
         Detail::Cell(cell) => cells::json(object, seen, cell),
+        Detail::Map(map) => map::json(object, seen, map),
         Detail::Semaphore(Semaphore { available, waiting, .. }) => object
             .integer("available", *available)
             .integer("waiters", waiters(seen) as u64)

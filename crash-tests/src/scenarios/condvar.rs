@@ -46,6 +46,9 @@ fn wait_and_change() -> Vec<u64> {
             Ok(mut guard) => {
                 let seen = guard.left;
                 change(&mut guard);
+                drop(guard);
+                // If this one was told in the stead of another, that one is.
+                changed.notify_one();
                 return vec![seen];
             }
             Err(error) => locked = Err(error),
@@ -220,7 +223,8 @@ fn those_who_wait() -> Vec<Scenario> {
                 0
             },
         ),
-        // Who is told in another's stead and dies takes nothing along: the other finds out at the end of a slice.
+        // Who is told in another's stead and dies before he has the mutex takes nothing along: the other finds out at the end of
+        // a slice. If he dies with it, whoever recovers tells the others.
         Scenario::with_partner(
             "condvar/notification-goes-along",
             || (create(3), None),
@@ -240,6 +244,13 @@ fn those_who_wait() -> Vec<Scenario> {
             },
             |((lock, changed), behind), _| {
                 let was_told = behind.is_some();
+                if was_told {
+                    let (guard, _, died) = take(lock);
+                    drop(guard);
+                    if died {
+                        changed.notify_all();
+                    }
+                }
                 let before = behind.map_or(0, |behind| 1 + behind.join()[0]);
                 assert!(matches!((was_told, before), (false, 0) | (true, 2)), "{before}");
                 drop(take(lock));

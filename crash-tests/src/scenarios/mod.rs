@@ -12,6 +12,7 @@ mod eventcount;
 mod faulty;
 mod line;
 mod locks;
+mod map;
 mod mutex;
 mod named;
 mod permits;
@@ -23,7 +24,9 @@ mod ring;
 mod segment;
 mod semaphore;
 mod spsc;
+mod tally;
 mod tasks;
+mod token;
 
 use crate::scenario::Scenario;
 
@@ -41,16 +44,19 @@ pub fn all() -> Vec<Scenario> {
         queue::scenarios(),
         byte_queue::scenarios(),
         tasks::scenarios(),
+        tally::scenarios(),
         mutex::scenarios(),
         reentrant::scenarios(),
         semaphore::scenarios(),
         permits::scenarios(),
+        token::scenarios(),
         event::scenarios(),
         condvar::scenarios(),
         barrier::scenarios(),
         spsc::scenarios(),
         bytes::scenarios(),
         cells::scenarios(),
+        map::scenarios(),
     ];
     subjects.into_iter().flatten().collect()
 }

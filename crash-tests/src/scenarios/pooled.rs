@@ -180,6 +180,20 @@ impl Remains {
         self.step(entry, ORPHAN, 1);
     }
 
+    /// He was just receiving a message that he has in hand: it is counted as handed out, but its chunk is not stamped yet; or
+    /// neither.
+    pub(super) fn was_counting(&self, capacity: u64, is_counted: bool) {
+        let first = self.entries_at(capacity);
+        let is_his = |&index: &u64| self.word(first + index * 64) & 0xf_ffff == KEPT << 16 | self.dead;
+        let index = (0..all_chunks()).find(is_his).expect("he had a message");
+        let kept = self.word(first + index * 64);
+        self.set(first + index * 64, (kept & !0xf_0000 | TASK << 16) - (1 << 26));
+        // The counts are the last line pair of the body, whose place and length the header says.
+        let count = self.word(56) + self.word(64) - 128;
+        let taken = self.word(count);
+        self.set(count, if is_counted { taken + index + 1 } else { taken - (1 << 26) });
+    }
+
     /// `version:38 | deliveries:6 | state:4 | owner:16`
     fn step(&self, entry: u64, state: u64, more_deliveries: u64) {
         let word = self.word(entry);

@@ -33,6 +33,7 @@ macro_rules! suites {
 }
 
 suites! {
+    attendance,
     bell,
     bytes,
     condition,
@@ -43,11 +44,13 @@ suites! {
     gate,
     journal,
     lock_word,
+    map,
     mpmc,
     permits,
     pool,
     rendezvous,
     spsc,
+    tally,
     tenure,
     token,
 }

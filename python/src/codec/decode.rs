@@ -42,6 +42,15 @@ pub(crate) fn decode<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bo
     }
 }
 
+/// The same for what may come from a plain `send_bytes`: as in the standard library, that is a pickle of whatever protocol.
+/// None begins with a byte below `b'('`.
+pub(crate) fn decode_or_unpickle<'py>(py: Python<'py>, message: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    match message.first() {
+        Some(&(NONE..=FRAMES)) => decode(py, Received::Borrowed(message)),
+        _ => unpickle(py, message),
+    }
+}
+
 /// The message is not from a `put`.
 #[cold]
 fn foreign(py: Python<'_>, bytes: &[u8]) -> PyErr {

@@ -17,7 +17,7 @@ mod encode;
 mod frames;
 mod pickle;
 
-pub(crate) use decode::{Received, decode};
+pub(crate) use decode::{Received, decode, decode_or_unpickle};
 pub(crate) use encode::{Outgoing, encode};
 
 use pyo3::prelude::*;

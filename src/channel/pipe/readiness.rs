@@ -3,6 +3,9 @@
 use super::connection::Connection;
 use super::layout::Lane;
 use crate::error::Error;
+use crate::lock::State;
+use crate::sync::spin_loop;
+use crate::sys::cpus;
 use crate::sys::socket::{Fifo, Line};
 use crate::wait::{Clapper, Ear};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,6 +16,10 @@ use std::sync::OnceLock;
 pub(super) struct Fifos {
     lanes: [OnceLock<Fifo>; 2],
 }
+
+/// How often to look for the end of a sender's turn: some ten microseconds' worth. One that lasts longer costs whoever polls
+/// a look in vain at worst.
+const PATIENCE: u32 = 1024;
 
 /// The descriptor through which a lane's receivers are told.
 struct Rope<'a> {
@@ -58,7 +65,11 @@ impl Connection {
         let rope = self.rope_of_incoming();
         match self.socket() {
             Some(socket) => {
-                lane.bell.enable();
+                if !lane.bell.is_watched() {
+                    lane.bell.enable();
+                    // The first message ever has put a byte there, and may have been received since.
+                    self.settle_between_turns();
+                }
                 Ok(socket)
             }
             None => {
@@ -79,10 +90,27 @@ impl Connection {
     /// receive that finds or leaves the lane empty.
     #[inline]
     pub(super) fn settle(&self, lane: &Lane) {
-        let is_empty = || {
+        if lane.bell.is_watched() {
+            self.settle_watched(lane);
+        }
+    }
+
+    #[cold]
+    fn settle_watched(&self, lane: &Lane) {
+        let has_nothing = || {
             let counts = lane.header.counts();
-            counts.written_bytes == counts.read_bytes && !self.peers_are_gone()
+            counts.written_bytes == counts.read_bytes
         };
+        // A sender publishes its message, rings, and ends its turn. We may have that message by now: the byte that comes
+        // after it would stay behind, and whoever polls would be told of nothing.
+        for round in 0..PATIENCE {
+            // Acquire, inside `read`: pairs with the unlocking; who finds the lock free finds the byte.
+            if lane.sending.lock.word().read().state() != Some(State::Held) || !has_nothing() {
+                break;
+            }
+            if round % 64 == 63 { cpus::give_way() } else { spin_loop() }
+        }
+        let is_empty = || has_nothing() && !self.peers_are_gone();
         // Whoever polls comes back if the descriptor stays readable, so what `settle` found out changes nothing.
         let _ = lane.bell.settle_if_watched(self.barrier, &self.rope_of_incoming(), is_empty);
     }

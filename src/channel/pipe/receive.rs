@@ -128,17 +128,30 @@ impl Connection {
     /// As [`recv_timeout`](Self::recv_timeout); `buffer` stays as it is.
     #[inline]
     pub fn recv_into(&self, buffer: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvError> {
+        match self.recv_at_once(buffer) {
+            Some(len) => Ok(len),
+            None => self.receive_by_turns(buffer, deadline),
+        }
+    }
+
+    /// The fast half of [`recv_into`](Self::recv_into): receives a message if one lies there in one piece and nothing stands
+    /// in the way. It waits for nobody, makes no system call for nothing, and gives no reason: if there is no message for it,
+    /// `recv_into` finds out why, and does whatever is to be done.
+    ///
+    /// For bindings, which must let go of their interpreter before they wait, and had better not if there is no need.
+    #[inline]
+    pub fn recv_at_once(&self, buffer: &mut Vec<u8>) -> Option<usize> {
         match self.receive_straight(buffer) {
-            Straight::Received(len) => return Ok(len),
+            Straight::Received(len) => Some(len),
             Straight::NeedsRoom(len) => {
                 buffer.reserve(len.saturating_sub(buffer.len()));
-                if let Straight::Received(len) = self.receive_straight(buffer) {
-                    return Ok(len);
+                match self.receive_straight(buffer) {
+                    Straight::Received(len) => Some(len),
+                    _ => None,
                 }
             }
-            Straight::Not => {}
+            Straight::Not => None,
         }
-        self.receive_by_turns(buffer, deadline)
     }
 
     /// Receives a message, whatever that takes.
@@ -211,8 +224,24 @@ impl Connection {
         let deadline = Deadline::after(timeout);
         let mut waiter = self.waiter;
         match self.await_item(lane, &mut waiter, deadline) {
-            Err(RecvError::Timeout) => Ok(false),
+            Err(RecvError::Timeout) => {
+                // A byte that came late would have whoever polls the descriptor ask again and again.
+                if lane.bell.is_watched() {
+                    self.settle_between_turns();
+                }
+                Ok(false)
+            }
             _ => Ok(true),
+        }
+    }
+
+    /// Makes the descriptor unreadable if there is nothing to receive, unless somebody is receiving: he does so himself.
+    #[cold]
+    pub(super) fn settle_between_turns(&self) {
+        if let Some((lane, ring)) = self.incoming()
+            && let Ok(Some(_turn)) = self.turn_to_receive(lane, ring, Deadline::NOW)
+        {
+            self.settle(lane);
         }
     }
 

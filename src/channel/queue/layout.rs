@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! body   Body    the headers of ring and pool, where everybody waits, figures for onlookers
+//!        Tally   in a queue that counts what was handed out and done
 //! data   slots   capacity of them
 //!        pool    page-aligned, if there is one: what is too large for a slot, or is held on to
 //! tail   extents of the pool
@@ -12,7 +13,7 @@
 
 use crate::error::{Error, Kind};
 use crate::options::Settings;
-use crate::pool::{self, Demand, Layout, Pool, Swept};
+use crate::pool::{self, Demand, Layout, MAX_ENTRIES, Pool, Swept, Tally};
 use crate::ring::mpmc::{Geometry, Header, MAX_CAPACITY, Repairs, Slots, State};
 use crate::segment::layout::{self, PARAMS, Plan};
 use crate::segment::{Segment, Sweep};
@@ -39,6 +40,14 @@ pub(crate) struct Body {
     pub(crate) room: CachePadded<EventCount>,
     /// Whoever waits for all tasks to be done waits here.
     pub(crate) finished: CachePadded<EventCount>,
+}
+
+/// The body of a queue that counts what was handed out and done.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct TallyBody {
+    pub(crate) body: Body,
+    pub(crate) tally: CachePadded<Tally>,
 }
 
 /// What repairs have done since the queue was made. Figures for onlookers: a repairer that dies may leave its own out.
@@ -216,14 +225,15 @@ pub(super) fn plan_pooled(kind: Kind, element: (u64, u64), demand: Demand) -> Re
     }
     let impossible = Error::BadCapacity { asked, min: 1, max: MAX_CAPACITY - demand.max_held };
     let Some(slots) = Geometry::new(asked, LINE) else { return Err(impossible) };
-    let Some(pool) = Layout::of(demand) else { return Err(impossible) };
+    let countable = |pool: &Layout| kind != Kind::TallyQueue || pool.entries() <= MAX_ENTRIES;
+    let Some(pool) = Layout::of(demand).filter(countable) else { return Err(impossible) };
     let data_len = slots.bytes().next_multiple_of(PAGE).checked_add(pool.len()).ok_or(impossible)?;
     Ok(Plan {
         kind,
         element,
         capacity: asked,
         variant: 0,
-        body_len: size_of::<Body>() as u64,
+        body_len: body_len(kind),
         data_len,
         areas: 1,
         tail_len: pool.tail_len(),
@@ -232,6 +242,13 @@ pub(super) fn plan_pooled(kind: Kind, element: (u64, u64), demand: Demand) -> Re
 }
 
 const PAGE: u64 = 4096;
+
+const fn body_len(kind: Kind) -> u64 {
+    match kind {
+        Kind::TallyQueue => size_of::<TallyBody>() as u64,
+        _ => size_of::<Body>() as u64,
+    }
+}
 
 /// Checks that a segment of a queue's kind has a geometry we would have given it.
 pub(crate) fn check_geometry(found: &layout::Geometry) -> Result<Geometry, Error> {
@@ -265,6 +282,18 @@ pub(crate) fn check_pool(found: &layout::Geometry) -> Result<Option<Layout>, Err
     if found.kind == Kind::JoinableQueue && found.element != BYTES && found.element.0 > demand.usual {
         return Err(bad("element size", found.element.0, demand.usual));
     }
+    if found.kind == Kind::TallyQueue {
+        if found.element != BYTES {
+            return Err(bad("element size", found.element.0, BYTES.0));
+        }
+        if pool.entries() > MAX_ENTRIES {
+            return Err(bad("pool", pool.entries().into(), MAX_ENTRIES.into()));
+        }
+        // Before anybody looks for the counts behind the rest.
+        if found.body_len as u64 != body_len(found.kind) {
+            return Err(bad("body length", found.body_len as u64, body_len(found.kind)));
+        }
+    }
     Ok(Some(pool))
 }
 
@@ -289,7 +318,14 @@ pub(super) fn pool_in(segment: &Segment) -> Result<Option<Pool>, Error> {
     let area = unsafe { segment.data(0).add(slots.bytes().next_multiple_of(PAGE) as usize) };
     // SAFETY: header, area and tail lie in the mapping, the latter as long as the layout says, as was just checked; they
     // are mapped as long as the segment, which whoever uses the pool holds.
-    Ok(Some(unsafe { Pool::new(header, area, segment.tail(), layout) }))
+    let pool = unsafe { Pool::new(header, area, segment.tail(), layout) };
+    if segment.geometry().kind != Kind::TallyQueue {
+        return Ok(Some(pool));
+    }
+    // SAFETY: only segments of this kind have this body, as was just checked; it is made of atomics.
+    let body = unsafe { segment.body_as::<TallyBody>() };
+    // SAFETY: in the mapping, for as long.
+    Ok(Some(unsafe { pool.with_tally(NonNull::from(&*body.tally)) }))
 }
 
 /// Ends what a dead participant began. Its index is held by the caller, who has made no claim yet, or by nobody; then

@@ -4,6 +4,7 @@ use super::core::Core;
 use super::holder::Holder;
 use super::store::Parcel;
 use crate::channel::RecvError;
+use crate::pool::Kept;
 use crate::wait::Deadline;
 use core::fmt;
 use core::ops::Deref;
@@ -31,6 +32,25 @@ impl<'q> Message<'q> {
             message.copy_out()?;
         }
         Ok(message)
+    }
+
+    /// A message that was counted when it was received into a chunk, which is freed now if there is a copy.
+    #[inline(always)]
+    pub(super) fn counted(
+        core: &'q Arc<Core>,
+        kept: Kept,
+        copy: Option<Vec<u8>>,
+        id: u64,
+        deliveries: u8,
+    ) -> Self {
+        let mut parcel = Parcel::EMPTY;
+        (parcel.id, parcel.deliveries) = (id, deliveries);
+        if copy.is_some() {
+            core.free(kept);
+        } else {
+            parcel.chunk = Some(kept);
+        }
+        Message { holder: Holder::new(core), parcel, copy }
     }
 
     fn release(&mut self) {

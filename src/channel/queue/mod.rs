@@ -15,6 +15,7 @@ mod readiness;
 #[cfg(feature = "serde")]
 mod serde;
 mod store;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -28,6 +29,7 @@ pub use joinable::{JoinError, JoinableQueue, Task};
 pub use loan::{Loan, Uncommitted};
 pub use message::Message;
 pub use payload::Payload;
+pub use tally::{DoneError, TallyQueue};
 pub use typed::Received;
 
 use self::core::Core;

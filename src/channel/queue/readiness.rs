@@ -5,6 +5,7 @@ use super::core::Core;
 use super::joinable::{JoinableQueue, Task};
 use super::message::Message;
 use super::payload::Payload;
+use super::tally::TallyQueue;
 use crate::channel::{RecvError, SendError};
 use crate::error::Error;
 use bytemuck::Pod;
@@ -39,8 +40,8 @@ impl Core {
 
 /// Gives a kind of queue its descriptors.
 macro_rules! descriptors {
-    ($queue:ident) => {
-        impl<M: Payload + ?Sized> $queue<M> {
+    ([$($generics:tt)*], $queue:ty) => {
+        impl<$($generics)*> $queue {
             /// A descriptor that is readable, by `poll`, `epoll` and what builds on them, when
             /// [`try_recv`](Self::try_recv) has something to say: a message, or the end.
             ///
@@ -66,8 +67,9 @@ macro_rules! descriptors {
     };
 }
 
-descriptors!(Queue);
-descriptors!(JoinableQueue);
+descriptors!([M: Payload + ?Sized], Queue<M>);
+descriptors!([M: Payload + ?Sized], JoinableQueue<M>);
+descriptors!([], TallyQueue);
 
 /// In futures. They work in any runtime: a thread of this process sleeps at the queue in their stead. One that is
 /// dropped while it waits has taken nothing, and sent nothing.
@@ -142,6 +144,25 @@ impl<T: Pod> JoinableQueue<T> {
 
 /// In futures; see [`Queue::recv_async`].
 impl JoinableQueue<[u8]> {
+    /// Sends a copy of a message, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::Attach`] if there can be no thread.
+    pub async fn send_async(&self, message: &[u8]) -> Result<(), SendError> {
+        self.core.send_when_possible(message.len() as u64, || self.try_send(message)).await
+    }
+}
+
+/// In futures; see [`Queue::recv_async`].
+impl TallyQueue {
+    /// Receives a message, as [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); [`RecvError::Attach`] if there can be no thread.
+    pub async fn recv_async(&self) -> Result<Message<'_>, RecvError> {
+        self.core.recv_when_there(|| self.try_recv()).await
+    }
+
     /// Sends a copy of a message, as [`send`](Self::send).
     ///
     /// # Errors

@@ -54,7 +54,7 @@ impl Parcel {
 
 impl Store {
     pub(super) fn new(pool: Pool, segment: &Segment) -> Self {
-        let holds_tasks = segment.geometry().kind == Kind::JoinableQueue;
+        let holds_tasks = matches!(segment.geometry().kind, Kind::JoinableQueue | Kind::TallyQueue);
         Store { pool, finder: Finder::new(), is_trusting: segment.is_trusted(), holds_tasks }
     }
 

@@ -171,7 +171,7 @@ impl Core {
 
     /// Gives a task of this process back.
     #[cold]
-    fn give_back(&self, task: pool::Task) {
+    pub(in crate::channel::queue) fn give_back(&self, task: pool::Task) {
         let Ok(me) = self.me() else { return };
         // If a peer took it from us against the rules, it is not ours to give back.
         if self.store().pool.give_back(task, me).is_ok() {

@@ -49,8 +49,6 @@ use primitives::Block;
 pub use primitives::{
     Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore, Token, TokenState,
 };
-pub use queue::{Chunks, InHand, Queue};
-pub use primitives::{Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore};
 pub use queue::{Chunks, InHand, Queue, Tally};
 
 /// A name in the directory for named objects.

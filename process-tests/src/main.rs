@@ -43,8 +43,8 @@ mod pipe_forks;
 mod pipes;
 mod queue_scenes;
 mod queues;
-mod tokens;
 mod tallies;
+mod tokens;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
 use process_tests::{fd, message};

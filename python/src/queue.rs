@@ -207,7 +207,7 @@ impl Inner {
                 let slice = until.min(Deadline::after(SLICE));
                 waiting(py, || self.backlog.flush(slice))?;
             }
-            if has_place && self.count() < self.most {
+            if has_place && self.count() < self.most && self.ring.promise() {
                 self.backlog.push(&self.ring, message);
                 return Ok(());
             }
@@ -578,12 +578,8 @@ impl Queue {
     #[pyo3(signature = (timeout=None))]
     fn _join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let (until, queue) = (deadline(true, timeout)?, self.tally()?);
-        let inner = self.inner()?;
-        if inner.backlog.len() > 0 {
-            backlog::until(py, |slice| until.has_passed() || inner.backlog.flush(slice.min(until)))?;
-        }
         match waiting(py, || queue.join_deadline(until))? {
-            Ok(()) => Ok(inner.backlog.len() == 0),
+            Ok(()) => Ok(true),
             Err(JoinError::Timeout) => Ok(false),
             Err(error) => Err(errors::os_error(libc::EBADMSG, error)),
         }
@@ -591,8 +587,7 @@ impl Queue {
 
     /// How many are not done.
     fn _unfinished(&self) -> PyResult<u64> {
-        let inner = self.inner()?;
-        Ok(self.tally()?.unfinished() + inner.backlog.len() as u64)
+        Ok(self.tally()?.unfinished())
     }
 
     /// Removes its name.

@@ -7,7 +7,7 @@ use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::ring::Ring;
 use crate::waits::{deadline, waiting};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
@@ -503,7 +503,10 @@ impl Queue {
 
     /// Whether there is none, at this moment.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(Queue::if_open(slf)?.count() == 0)
+        if slf.get().is_closed.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("handle is closed")); // and not as `put` and `get` say it
+        }
+        Ok(slf.get().inner()?.count() == 0)
     }
 
     /// Whether there are as many as there may be, at this moment.

@@ -259,7 +259,10 @@ fn not_encoded(queue: &Bound<'_, Queue>, object: &Bound<'_, PyAny>, error: PyErr
 }
 
 /// The bytes of an object that has some.
-fn with_bytes<R>(data: &Bound<'_, PyAny>, use_bytes: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub(crate) fn with_bytes<R>(
+    data: &Bound<'_, PyAny>,
+    use_bytes: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return use_bytes(bytes.as_bytes());
     }

@@ -270,7 +270,7 @@ pub(crate) fn with_bytes<R>(
     let buffer = pyo3::buffer::PyUntypedBuffer::get(data)
         .map_err(|_| PyTypeError::new_err(format!("a bytes-like object is required, not '{}'", kind())))?;
     if !buffer.is_c_contiguous() {
-        return use_bytes(&data.call_method0("tobytes")?.cast_into::<PyBytes>()?.as_bytes().to_vec());
+        return use_bytes(data.call_method0("tobytes")?.cast_into::<PyBytes>()?.as_bytes());
     }
     // SAFETY: so many bytes are there while the buffer is held; other threads of Python that write to it meanwhile must not
     // run before this one lets go of the interpreter, and whoever copies from it here does so first.

@@ -16,6 +16,9 @@ from pipe_helpers import ctx, running, watchdog  # noqa: F401
 from ringway import _ringway, connection
 from ringway.connection import Connection, Pipe
 
+# Threads that know nothing of each other's locks are no danger to a child.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 def outcome(call, *args):
     """What a call returns or raises, to be compared."""
@@ -226,7 +229,7 @@ def test_the_module_has_all_that_the_standard_library_has():
     for name in dir(std):
         assert hasattr(connection, name), name
     assert connection.__all__ == std.__all__
-    assert connection.Listener is std.Listener and connection.CHALLENGE is std.CHALLENGE
+    assert connection.Listener is std.Listener and connection.address_type is std.address_type
     assert connection.AuthenticationError is multiprocessing.AuthenticationError
     with pytest.raises(AttributeError):
         connection.nonsense

@@ -9,6 +9,9 @@ from pipe_helpers import ctx, running, watchdog  # noqa: F401
 
 from ringway.connection import Pipe
 
+# Threads that know nothing of each other's locks are no danger to a child.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 def hold(held, ready, release):
     ready.send(None)

@@ -23,6 +23,9 @@ from pipe_helpers import (  # noqa: F401
 
 from ringway.connection import Pipe
 
+# Threads that know nothing of each other's locks are no danger to a child.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 def answer(c):
     while (question := c.recv()) is not None:

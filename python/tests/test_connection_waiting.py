@@ -14,6 +14,9 @@ from pipe_helpers import ctx, is_asleep, on_signal, running, signalled_when_asle
 
 from ringway.connection import Pipe, wait
 
+# Threads that know nothing of each other's locks are no danger to a child.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 def is_readable(fd):
     with selectors.PollSelector() as selector:

@@ -19,6 +19,9 @@ from pipe_helpers import ctx, is_asleep, open_files, running, until, watchdog  #
 from ringway.connection import Pipe
 from ringway.simple_queue import SimpleQueue
 
+# Threads that know nothing of each other's locks are no danger to a child.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
 
 def with_our_queues(method):
     """A context of the standard library, but for its pipes and simple queues."""

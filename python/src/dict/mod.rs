@@ -177,15 +177,15 @@ impl Dict {
                 self.note(section::enter(py, map, Deadline::NEVER)?);
                 inside = Some(Inside(map));
             }
+            let is_inside = inside.is_some();
             let read = self.read(key, |value| Ok((value_of(py, value)?, value.to_vec())))?;
             let Some((object, seen)) = read else { break };
             let is_gone = self.write(py, |map| {
                 let mut now = Vec::new();
-                // The same bytes are the same value.
-                Ok(map.get(key, &mut now)? && now == seen && map.remove(key, None)?)
+                // The same bytes are the same value. Inside, only the unpickler itself can have set another one.
+                Ok(map.get(key, &mut now)? && (is_inside || now == seen) && map.remove(key, None)?)
             })?;
-            // Inside, only the unpickler itself can have changed it.
-            if is_gone || inside.is_some() {
+            if is_gone || is_inside {
                 return Ok(Some(object));
             }
         }

@@ -7,7 +7,7 @@ use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::ring::Ring;
 use crate::waits::{deadline, waiting};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
@@ -207,7 +207,7 @@ impl Inner {
                 let slice = until.min(Deadline::after(SLICE));
                 waiting(py, || self.backlog.flush(slice))?;
             }
-            if has_place && self.count() < self.most {
+            if has_place && self.count() < self.most && self.ring.promise() {
                 self.backlog.push(&self.ring, message);
                 return Ok(());
             }
@@ -259,7 +259,10 @@ fn not_encoded(queue: &Bound<'_, Queue>, object: &Bound<'_, PyAny>, error: PyErr
 }
 
 /// The bytes of an object that has some.
-fn with_bytes<R>(data: &Bound<'_, PyAny>, use_bytes: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub(crate) fn with_bytes<R>(
+    data: &Bound<'_, PyAny>,
+    use_bytes: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return use_bytes(bytes.as_bytes());
     }
@@ -503,7 +506,10 @@ impl Queue {
 
     /// Whether there is none, at this moment.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(Queue::if_open(slf)?.count() == 0)
+        if slf.get().is_closed.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("handle is closed")); // and not as `put` and `get` say it
+        }
+        Ok(slf.get().inner()?.count() == 0)
     }
 
     /// Whether there are as many as there may be, at this moment.
@@ -578,12 +584,8 @@ impl Queue {
     #[pyo3(signature = (timeout=None))]
     fn _join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let (until, queue) = (deadline(true, timeout)?, self.tally()?);
-        let inner = self.inner()?;
-        if inner.backlog.len() > 0 {
-            backlog::until(py, |slice| until.has_passed() || inner.backlog.flush(slice.min(until)))?;
-        }
         match waiting(py, || queue.join_deadline(until))? {
-            Ok(()) => Ok(inner.backlog.len() == 0),
+            Ok(()) => Ok(true),
             Err(JoinError::Timeout) => Ok(false),
             Err(error) => Err(errors::os_error(libc::EBADMSG, error)),
         }
@@ -591,8 +593,7 @@ impl Queue {
 
     /// How many are not done.
     fn _unfinished(&self) -> PyResult<u64> {
-        let inner = self.inner()?;
-        Ok(self.tally()?.unfinished() + inner.backlog.len() as u64)
+        Ok(self.tally()?.unfinished())
     }
 
     /// Removes its name.

@@ -16,7 +16,7 @@ def main():
     parser = argparse.ArgumentParser(prog="benches", description="Ringway's Python side beside its peers.")
     parser.add_argument("--quick", action="store_true", help="two short rounds: less than a minute")
     parser.add_argument("--works", default=",".join(plan.WORKS), help="which of them, by commas (%(default)s)")
-    parser.add_argument("--rounds", type=int, help="how many (3, or 2 if quick), if there is time")
+    parser.add_argument("--rounds", type=int, help="how many (5, or 2 if quick), if there is time")
     parser.add_argument("--seconds", type=float, help="how long each measurement takes (0.2, or 0.06 if quick)")
     parser.add_argument("--limit", type=float, help="when to end at the latest, in seconds (350, or 58 if quick)")
     parser.add_argument("--out", type=Path, default=Path("target/bench-python"), help="for what is written (%(default)s)")
@@ -41,7 +41,7 @@ def main():
         results = rounds.run(
             groups,
             arguments.seconds or (0.06 if is_quick else 0.2),
-            arguments.rounds or (2 if is_quick else 3),
+            arguments.rounds or (2 if is_quick else 5),
             until,
             log,
         )

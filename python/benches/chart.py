@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from .figures import duration, figure, number
 from .payloads import PAYLOADS
+from .peers import PEERS
 from .plan import Case
 
 _WIDE, _LEFT, _ROW, _GAP, _TOP = 270, 210, 20, 26, 74
@@ -41,7 +42,7 @@ def _column(left, top, rows, words):
     for row, (name, one) in enumerate(rows):
         y = top + row * _ROW
         if one is None:
-            parts.append(_text(left + 4, y + 14, "not measured", fill=_THEIRS, font_style="italic"))
+            parts.append(_text(left + 4, y + 14, "as without" if PEERS[name].is_sized else "not measured", fill=_THEIRS, font_style="italic"))
             continue
         length = (math.log10(one.median) - low) * scale
         colour = _OURS if name.startswith("ringway") else _THEIRS
@@ -62,7 +63,7 @@ def draw(results, heading):
     for work, name, title, words in _PANELS:
         cases = [case for case, found in results.values if case.work == work and found == name]
         subjects = [subject for subject in PAYLOADS if any(case.subject == subject for case in cases)]
-        peers = list(dict.fromkeys(case.by for case in cases))
+        peers = [name for name in PEERS if any(case.by == name for case in cases)]
         if not cases:
             continue
         parts.append(_text(16, top, title, font_weight="bold", font_size="14", fill=_INK))

@@ -49,7 +49,7 @@ def _answer_try(get, control):
 
 
 def _drain(peer, receive, touch, most=None):
-    """Receives until `None` comes, or until there are at least so many. Returns how many there were."""
+    """Receives until `None` comes, or until there are at least so many. Returns how many there were, and whether `None` was."""
     count = 0
     if peer.takes_many:
         while most is None or count < most:
@@ -62,16 +62,19 @@ def _drain(peer, receive, touch, most=None):
                     touch(item)
             count += len(items)
             if is_end:
-                break
+                return count, True
     elif most is not None or touch:
-        while (most is None or count < most) and (item := receive()) is not None:
+        while most is None or count < most:
+            if (item := receive()) is None:
+                return count, True
             if touch:
                 touch(item)
             count += 1
     else:
         while receive() is not None:
             count += 1
-    return count
+        return count, True
+    return count, False
 
 
 def _consumer(peer, payload, channel, core, control):
@@ -80,9 +83,9 @@ def _consumer(peer, payload, channel, core, control):
     pin(core)
     _answer_try(_one_by_one(peer, channel), control)
     receive = channel.receiver()
-    first = _drain(peer, receive, payload.touch, payload.depth)
+    first, is_over = _drain(peer, receive, payload.touch, payload.depth)
     begin = _ns()
-    rest = _drain(peer, receive, payload.touch)
+    rest = 0 if is_over else _drain(peer, receive, payload.touch)[0]
     control.send((first, rest, (_ns() - begin) / 1e9))
 
 
@@ -121,6 +124,8 @@ def items_a_second(peer, payload, seconds):
             send(value)
         sent += len(values)
     rest, taken = _end_consumer(peer, payload, send, channel, control, sent)
+    if rest == 0:
+        raise Failed(f"{peer.name}: too few in {seconds} s")
     return {"rate": rest / taken}
 
 

@@ -198,7 +198,8 @@ impl Inner {
                 // With a place to go beside the ring there is little to wait for: receivers that are at work, and so make
                 // room in the ring or in the memory of its messages.
                 let send = || {
-                    let is_worth_it = self.lull() || self.ring.len() >= capacity;
+                    let is_worth_it =
+                        until != Deadline::NOW && has_place && (self.lull() || self.ring.len() >= capacity);
                     self.ring.send_deadline(
                         &message,
                         match (has_place, is_worth_it) {

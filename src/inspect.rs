@@ -49,7 +49,7 @@ use primitives::Block;
 pub use primitives::{
     Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore, Token, TokenState,
 };
-pub use queue::{Chunks, InHand, Queue};
+pub use queue::{Chunks, InHand, Queue, Tally};
 
 /// A name in the directory for named objects.
 #[derive(Debug)]

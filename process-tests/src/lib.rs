@@ -8,12 +8,14 @@
 //! | [`support`] | names, child processes, and the watchdog of each test |
 //! | [`books`] | messages of queues, and the books about them |
 //! | [`halves`] | what the mutexes of the tests protect |
+//! | [`items`] | items of maps that tell whether they are whole |
 //! | [`fd`] | descriptors sent over a socket |
 
 pub mod books;
 pub mod ends;
 pub mod fd;
 pub mod halves;
+pub mod items;
 pub mod message;
 pub mod parcel;
 pub mod support;

@@ -7,12 +7,14 @@
 //! peer pipefork PATH                     plays the fork scenarios of pipes, see `pipe_forks`
 //! peer queue PLACE WAIT VERB...          attaches to a queue and follows a script, see `queues`
 //! peer bytes|jobs PLACE WAIT VERB...     the same with bytes, or tasks of bytes, see `byte_queues`
+//! peer tally PATH VERB...               the same with one that counts what is done, see `tallies`
 //! peer queuefork|queuefull PATH          plays scenes with queues, see `queue_scenes`
 //! peer mutex|owned|semaphore|event|barrier|condvar PATH VERB...   plays with a lock, see `locks`
 //! peer mutexfork|lockfork|watchfork|lockfull                      plays scenes with locks, see `lock_scenes`
 //! peer value|array|number|float PATH VERB...   changes a cell, see `cells`
 //! peer token PATH VERB...                plays with a token, see `tokens`
 //! peer tokenfork|tokenarena|tokenthreads plays scenes with tokens, see `tokens`
+//! peer map PATH VERB...                  changes a map, see `maps`
 //! peer scribble PATH FROM LEN SEED [PAUSE]   writes nonsense into a file through a mapping, until killed, with pauses of
 //!                                        up to so many turns of a spin between the words
 //! peer idle                              says so, and waits for the end of its input
@@ -36,10 +38,12 @@ mod cells;
 mod forks;
 mod lock_scenes;
 mod locks;
+mod maps;
 mod pipe_forks;
 mod pipes;
 mod queue_scenes;
 mod queues;
+mod tallies;
 mod tokens;
 
 use process_tests::ends::{How, Refusal, Ring, Rx, Tx};
@@ -67,6 +71,7 @@ fn main() -> Result<(), Failure> {
         ["pipefork", path] => pipe_forks::play(path),
         ["queue", place, wait, script @ ..] => queues::play(place, wait, script),
         [kind @ ("bytes" | "jobs"), place, wait, script @ ..] => byte_queues::play(kind, place, wait, script),
+        ["tally", path, script @ ..] => tallies::play(path, script),
         ["queuefork", path] => queue_scenes::forks(path),
         ["queuefull", directory] => queue_scenes::full(directory),
         [kind @ ("mutex" | "owned" | "semaphore" | "event" | "barrier" | "condvar"), path, script @ ..] => {
@@ -88,6 +93,8 @@ fn main() -> Result<(), Failure> {
         ["tokenarena"] => tokens::arena(),
         ["tokenthreads"] => tokens::threads(),
         ["cellfork"] => cells::fork_with_guard(),
+        ["map", path, script @ ..] => maps::play(path, script),
+        ["mapfork"] => maps::fork_with_guard(),
         ["idle"] => {
             say("idle");
             std::io::stdin().read_line(&mut String::new())?;

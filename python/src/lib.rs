@@ -10,6 +10,7 @@
 //! | `memory` | bytes for `ctypes` objects |
 //! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
+//! | `dict` | `SharedDict` |
 //! | `lease` | memory of a received message that Python objects hold on to |
 
 use pyo3::prelude::*;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 mod backlog;
 mod codec;
 mod connection;
+mod dict;
 mod errors;
 mod lease;
 mod loan;
@@ -35,6 +37,8 @@ mod _ringway {
     use crate::codec::{dumps, loads};
     #[pymodule_export]
     use crate::connection::{Connection, SimpleQueue, pipe, take_end};
+    #[pymodule_export]
+    use crate::dict::Dict;
     #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]

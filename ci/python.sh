@@ -68,7 +68,7 @@ prepare() {
 }
 
 echo "--- six lines"
-prepare venv-test python3 pytest numpy
+prepare venv-test python3 pytest numpy mypy
 python=$work/venv-test/bin/python
 cat > hello.py << 'END'
 import ringway as mp

@@ -27,6 +27,7 @@ WATCHDOG = 90
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "quick: for every version of Python, not only the machine's")
     # Children that are spawned import the main module. It is pytest's, which would take longer than most tests.
     main = sys.modules["__main__"]
     main.__spec__ = None

@@ -11,6 +11,8 @@ import work
 from conftest import descriptors, end, in_thread, kill
 from ringway.synchronize import OwnerDied
 
+pytestmark = pytest.mark.quick
+
 TOO_OFTEN = "^semaphore or lock released too many times$"
 NOT_OWNED = "^attempt to release recursive lock not owned by thread$"
 

@@ -9,6 +9,8 @@ import ringway
 import work
 from conftest import end, in_thread, is_asleep, kill
 
+pytestmark = pytest.mark.quick
+
 
 def start_waiters(mp, condition, told, count, timeout=None):
     """Children that wait for it, once all of them do."""

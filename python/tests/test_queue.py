@@ -12,6 +12,8 @@ import ringway
 import work
 from conftest import end, in_thread
 
+pytestmark = pytest.mark.quick
+
 
 def test_the_hello_of_the_readme(mp):
     queue = mp.Queue()

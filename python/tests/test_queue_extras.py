@@ -72,7 +72,18 @@ def test_bytes(mp):
 
 def test_messages_that_no_put_made(fork):
     queue = fork.Queue()
-    foreign = [b"", b"\0", b"hello", b"\x04", b"\x04short", b"\x08\x04", b"\x0b", b"\x0b" + b"\xff" * 40, b"\xff", b"\x06\xff"]
+    foreign = [
+        b"",
+        b"\0",
+        b"hello",
+        b"\x04",
+        b"\x04short",
+        b"\x08\x04",
+        b"\x0b",
+        b"\x0b" + b"\xff" * 40,
+        b"\xff",
+        b"\x06\xff",
+    ]
     for content in foreign:
         queue.put_bytes(content)
         with pytest.raises(ringway.ForeignMessage) as caught:
@@ -386,7 +397,12 @@ def test_shutdown(mp):
     queue.put(1)
     queue.put(2)
     queue.shutdown()
-    for attempt in (lambda: queue.put(3), lambda: queue.put_nowait(3), lambda: queue.put_many([3]), lambda: queue.reserve(5).commit()):
+    for attempt in (
+        lambda: queue.put(3),
+        lambda: queue.put_nowait(3),
+        lambda: queue.put_many([3]),
+        lambda: queue.reserve(5).commit(),
+    ):
         with pytest.raises(ringway.ShutDown):
             attempt()
     assert outward.get() == [1, 2]

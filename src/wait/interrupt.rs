@@ -1,5 +1,6 @@
 //! Waits that somebody else may end: an interpreter whose signal handlers are due.
 
+use super::TimedOut;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -9,6 +10,8 @@ type Hook = dyn FnMut() -> bool;
 std::thread_local! {
     /// That of the innermost [`interruptible`] call on this thread.
     static HOOK: Cell<Option<NonNull<Hook>>> = const { Cell::new(None) };
+    /// Whether that hook has said yes.
+    static GAVE_UP: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes `call`; whenever it has slept for some time (10 to 100 ms) or a signal has interrupted its sleep, asks `hook`
@@ -34,7 +37,21 @@ pub fn interruptible<R>(mut hook: impl FnMut() -> bool, call: impl FnOnce() -> R
     // SAFETY: only the lifetime changes; `Restore` takes the pointer back before the hook goes, also over a panic.
     let hook = unsafe { core::mem::transmute::<NonNull<dyn FnMut() -> bool + '_>, NonNull<Hook>>(hook) };
     let _restore = Restore(HOOK.replace(Some(hook)));
+    let _forget = Forget(GAVE_UP.replace(false));
     call()
+}
+
+/// What a wait has brought, or else one more try: its last patrol may have changed something. But whoever was asked to give
+/// up takes nothing, because his caller has something else to say, and would drop it.
+pub(crate) fn or_a_last_try<R>(
+    outcome: Result<R, TimedOut>,
+    attempt: impl FnOnce() -> Option<R>,
+) -> Option<R> {
+    match outcome {
+        Ok(done) => Some(done),
+        Err(TimedOut) if GAVE_UP.try_with(Cell::get).unwrap_or(false) => None,
+        Err(TimedOut) => attempt(),
+    }
 }
 
 /// Puts the hook back that was there before.
@@ -46,6 +63,15 @@ impl Drop for Restore {
     }
 }
 
+/// Puts back whether the call around this one was given up.
+struct Forget(bool);
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        GAVE_UP.set(self.0);
+    }
+}
+
 /// Whether this thread's wait is to end.
 #[cold]
 pub(super) fn is_asked_for() -> bool {
@@ -54,5 +80,9 @@ pub(super) fn is_asked_for() -> bool {
     let _restore = Restore(Some(hook));
     // SAFETY: it was set by an `interruptible` call that is still running, and which owns the hook; nobody else calls it,
     // since it was taken out.
-    unsafe { hook.as_mut()() }
+    let gives_up = unsafe { hook.as_mut()() };
+    if gives_up {
+        GAVE_UP.set(true);
+    }
+    gives_up
 }

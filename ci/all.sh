@@ -41,6 +41,7 @@ run soak.sh 30
 run fuzz.sh 6
 run tsan.sh
 run libcs.sh
+run python.sh
 if [ ${#left_out[@]} -gt 0 ]; then
     echo "NOT RUN, for want of what they need: ${left_out[*]}" >&2
 fi

@@ -97,7 +97,7 @@ pub const PLANTED: &[Planted] = &[
     Planted { site: "journal.settle", scenarios: &["cells/finish"] },
     // A dictionary.
     Planted { site: "map.commit_first", scenarios: &["map/insert"] },
-    Planted { site: "map.settled", scenarios: &["map/replace"] },
+    Planted { site: "map.settled", scenarios: &["map/insert"] },
     Planted { site: "map.link_first", scenarios: &["map/insert"] },
     Planted { site: "map.mending", scenarios: &["map/insert-after-dead"] },
     // A block of an arena, and a piece of its memory.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ringway
 
-from . import children, plan, rounds, tables
+from . import chart, children, plan, rounds, tables
 
 
 def main():
@@ -30,11 +30,11 @@ def main():
     near, far = children.cores()
     if near == far:
         print("benches: there is one processor only: both sides share it", file=sys.stderr)
-    print(
+    heading = (
         f"ringway {ringway.__version__}, Python {platform.python_version()}, Linux {platform.release()}, processors "
-        f"{near} and {far} of {os.cpu_count()}, load {os.getloadavg()[0]:.1f}",
-        flush=True,
+        f"{near} and {far} of {os.cpu_count()}, load {os.getloadavg()[0]:.1f}"
     )
+    print(heading, flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     groups = plan.groups(is_quick, works)
     with open(arguments.out / "results.jsonl", "w") as log:
@@ -48,6 +48,9 @@ def main():
     print(f"\n{tables.tables(results, groups)}")
     if "rate" in works or "rtt" in works:
         print(f"\n{tables.target_table(results)}")
+    if picture := chart.draw(results, heading):
+        (arguments.out / "peers.svg").write_text(picture)
+    print(f"\nwritten: {arguments.out}/results.jsonl{', peers.svg' if picture else ''}")
     if not results.values:
         sys.exit("benches: nothing was measured")
 

@@ -35,10 +35,10 @@ class BaseContext(_std.BaseContext):
 
         return SharedDict(*arguments, **keywords)
 
-    def Pipe(self, duplex=True):
+    def Pipe(self, duplex=True, **keywords):
         from .connection import Pipe
 
-        return Pipe(duplex)
+        return Pipe(duplex, **keywords)
 
     def Lock(self, **keywords):
         from .synchronize import Lock
@@ -95,15 +95,15 @@ class BaseContext(_std.BaseContext):
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
-    def RawValue(self, typecode_or_type, *args):
+    def RawValue(self, typecode_or_type, *args, **keywords):
         from .sharedctypes import RawValue
 
-        return RawValue(typecode_or_type, *args)
+        return RawValue(typecode_or_type, *args, **keywords)
 
-    def RawArray(self, typecode_or_type, size_or_initializer):
+    def RawArray(self, typecode_or_type, size_or_initializer, **keywords):
         from .sharedctypes import RawArray
 
-        return RawArray(typecode_or_type, size_or_initializer)
+        return RawArray(typecode_or_type, size_or_initializer, **keywords)
 
     def Value(self, typecode_or_type, *args, lock=True, **keywords):
         from .sharedctypes import Value

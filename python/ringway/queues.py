@@ -43,7 +43,7 @@ class Queue(_ringway.Queue):
     def __init__(self, maxsize=0, *, ctx=None, name=None, message_size=None, max_bytes=None, mode=None):
         if maxsize > _NO_LIMIT:
             # What the standard library's semaphore says.
-            raise OverflowError("signed integer is greater than maximum")
+            raise OverflowError("Python int too large to convert to C int")
         if name is None:
             self._make(maxsize, self._counts, message_size, max_bytes)
         else:
@@ -159,8 +159,9 @@ class JoinableQueue(Queue):
             raise ValueError("task_done() called too many times")
 
     def join(self, timeout=None):
-        """Waits until as many are done as were put. Returns whether they are: always, without a time-out."""
-        return self._join(timeout)
+        """Waits until as many are done as were put. With a time-out returns whether they are."""
+        is_done = self._join(timeout)
+        return None if timeout is None else is_done
 
     def unfinished(self):
         """How many are not done, about."""

@@ -76,13 +76,11 @@ class Semaphore(SemLock):
         return f"<{type(self).__name__}(value={_or_unknown(self._get_value)})>"
 
 
-class BoundedSemaphore(SemLock):
+class BoundedSemaphore(Semaphore):
     """A semaphore that does not have more permits than at first."""
 
     def __init__(self, value=1, *, ctx=None, name=None):
-        super().__init__(SEMAPHORE, value, value, ctx=ctx, name=name)
-
-    get_value = Semaphore.get_value
+        SemLock.__init__(self, SEMAPHORE, value, value, ctx=ctx, name=name)
 
     def __repr__(self):
         value = _or_unknown(self._get_value)

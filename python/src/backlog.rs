@@ -87,7 +87,7 @@ impl Backlog {
         lock(&self.current).clone().filter(|waiting| waiting.generation == generation())
     }
 
-    /// Takes a message that the queue has no room for.
+    /// Takes a message that the queue has no room for, and that was [promised](Ring::promise).
     pub(crate) fn push(&self, queue: &Ring, message: Vec<u8>) {
         self.is_used.store(true, Ordering::Relaxed);
         let waiting = self.find().unwrap_or_else(|| {
@@ -160,6 +160,7 @@ impl Waiting {
                 }
             };
             self.send(&message);
+            self.queue.redeem();
             self.count.fetch_sub(1, Ordering::Release);
             if self.count.load(Ordering::Relaxed) == 0 {
                 // Under the lock: between the look of who waits and his sleep there is no gap.

@@ -6,10 +6,13 @@ use core::ptr::NonNull;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use ringway::queue::Uncommitted;
+use ringway::{Deadline, SendError};
 use std::sync::Mutex;
 
 use crate::errors;
 use crate::ring::Ring;
+use crate::waits::{deadline, waiting};
 
 /// A message that is being written where it will lie: `memoryview(loan)` is its bytes, `commit()` sends it. Dropped without,
 /// it was never there.
@@ -70,9 +73,17 @@ impl Loan {
         self.length
     }
 
-    /// Sends the message, or the first `length` bytes of it.
-    #[pyo3(signature = (length=None))]
-    fn commit(&self, length: Option<usize>) -> PyResult<()> {
+    /// Sends the message, or the first `length` bytes of it. There may be memory for it and yet no place in the queue: that is
+    /// waited for. After `queue.Full` the loan is as it was.
+    #[pyo3(signature = (length=None, block=true, timeout=None))]
+    fn commit(
+        &self,
+        py: Python<'_>,
+        length: Option<usize>,
+        block: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let until = deadline(block, timeout)?;
         let mut state = self.state();
         if state.views > 0 {
             return Err(PyBufferError::new_err(
@@ -85,11 +96,31 @@ impl Loan {
         let Some(mut loan) = state.loan.take() else {
             return Err(PyValueError::new_err("the loan was committed or given up"));
         };
+        // Not locked while it waits: other threads that ask meanwhile are told that it is gone.
         drop(state);
         if let Some(length) = length {
             loan.truncate(length);
         }
-        loan.commit().map_err(errors::sending)
+        let (mut outcome, mut raised) = (loan.commit_deadline(Deadline::NOW), None);
+        if until != Deadline::NOW {
+            if let Err(Uncommitted { loan, error: SendError::Full, .. }) = outcome {
+                let mut waited = None;
+                let call = || waited = Some(loan.commit_deadline(until));
+                raised = waiting(py, call).err();
+                outcome = waited.unwrap_or(Ok(()));
+            }
+        }
+        let Err(Uncommitted { loan, error, .. }) = outcome else { return raised.map_or(Ok(()), Err) };
+        let is_for_later = raised.is_some() || matches!(error, SendError::Full | SendError::Timeout);
+        if is_for_later {
+            self.state().loan = Some(loan);
+        }
+        Err(match error {
+            _ if raised.is_some() => raised.unwrap_or_else(|| errors::FULL.raise(py)),
+            SendError::Full | SendError::Timeout => errors::FULL.raise(py),
+            SendError::Closed => errors::SHUT_DOWN.raise(py),
+            error => errors::sending(error),
+        })
     }
 
     /// Gives the memory back unsent.
@@ -116,7 +147,7 @@ impl Loan {
         if !kind.is_none() {
             return self.release();
         }
-        if self.state().loan.is_some() { self.commit(None) } else { Ok(()) }
+        if self.state().loan.is_some() { self.commit(kind.py(), None, true, None) } else { Ok(()) }
     }
 
     /// # Safety

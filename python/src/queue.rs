@@ -1,13 +1,13 @@
 //! `Queue`: the calls that must be fast. The rest of the class is in `ringway/queues.py`.
 
 use crate::backlog::{self, Backlog};
-use crate::codec::{Outgoing, Received, decode, encode};
+use crate::codec::{Outgoing, Received, decode, decode_in_place, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::ring::Ring;
 use crate::waits::{deadline, waiting};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
@@ -51,6 +51,12 @@ const USUAL_SPARE: usize = 32 << 10;
 
 /// How long a `put` that does not block waits for room, before it uses the backlog: receivers that are at work are faster.
 const PATIENCE: Duration = Duration::from_micros(200);
+
+/// Between two looks whether receivers are at work: about a microsecond. After so many looks in vain none is; and so many are
+/// enough.
+const SPINS: u32 = 32;
+const IDLE: u32 = 6;
+const LONGEST_LULL: u32 = 100;
 
 /// How often one that waits for two things looks at the other.
 const SLICE: Duration = Duration::from_millis(20);
@@ -189,15 +195,20 @@ impl Inner {
             }
             let has_place = self.count() < self.most;
             if self.backlog.len() == 0 {
-                // With a place to go beside the ring there is little to wait for: receivers that are at work.
-                let patience = if has_place && self.ring.len() >= capacity {
-                    until.min(Deadline::after(PATIENCE))
-                } else if has_place {
-                    Deadline::NOW
-                } else {
-                    until.min(Deadline::after(SLICE))
+                // With a place to go beside the ring there is little to wait for: receivers that are at work, and so make
+                // room in the ring or in the memory of its messages.
+                let send = || {
+                    let is_worth_it = self.lull() || self.ring.len() >= capacity;
+                    self.ring.send_deadline(
+                        &message,
+                        match (has_place, is_worth_it) {
+                            (true, true) => until.min(Deadline::after(PATIENCE)),
+                            (true, false) => Deadline::NOW,
+                            (false, _) => until.min(Deadline::after(SLICE)),
+                        },
+                    )
                 };
-                match waiting(py, || self.ring.send_deadline(&message, patience))? {
+                match waiting(py, send)? {
                     Ok(()) => return Ok(()),
                     Err(SendError::Timeout | SendError::Full) => {}
                     Err(SendError::Closed) => return Err(over(py)),
@@ -207,7 +218,7 @@ impl Inner {
                 let slice = until.min(Deadline::after(SLICE));
                 waiting(py, || self.backlog.flush(slice))?;
             }
-            if has_place && self.count() < self.most {
+            if has_place && self.count() < self.most && self.ring.promise() {
                 self.backlog.push(&self.ring, message);
                 return Ok(());
             }
@@ -217,6 +228,49 @@ impl Inner {
         }
     }
 
+    /// Lets receivers that are at work get ahead, so that the next messages find room at once: a wait for each costs both
+    /// sides more than the message. Soon `false` if nobody is at work.
+    fn lull(&self) -> bool {
+        let from = self.ring.len();
+        let (mut last, mut idle) = (from, 0);
+        for _ in 0..LONGEST_LULL {
+            if last <= from / 2 || idle == IDLE {
+                break;
+            }
+            for _ in 0..SPINS {
+                core::hint::spin_loop();
+            }
+            let now = self.ring.len();
+            idle = if now < last { 0 } else { idle + 1 };
+            last = now;
+        }
+        last < from
+    }
+
+    /// Receives an object.
+    #[inline]
+    fn get<'py>(&self, py: Python<'py>, until: Deadline) -> PyResult<Bound<'py, PyAny>> {
+        match self.get_now(py) {
+            Ok(object) => object,
+            Err(RecvError::Empty) => decode(py, Received::Held(self.receive_slowly(py, until)?)),
+            Err(RecvError::Closed) => Err(over(py)),
+            Err(error) => Err(errors::receiving(error)),
+        }
+    }
+
+    /// Receives what is there: an object, or why it cannot be made of the message.
+    #[inline]
+    fn get_now<'py>(&self, py: Python<'py>) -> Result<PyResult<Bound<'py, PyAny>>, RecvError> {
+        let received = self.ring.try_recv();
+        if let Ok(message) = &received
+            && let Some(object) = decode_in_place(py, message)
+        {
+            return Ok(object);
+        }
+        received.map(|message| decode(py, Received::Held(message)))
+    }
+
+    /// Receives a message.
     #[inline]
     fn receive(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
         match self.ring.try_recv() {
@@ -270,7 +324,7 @@ pub(crate) fn with_bytes<R>(
     let buffer = pyo3::buffer::PyUntypedBuffer::get(data)
         .map_err(|_| PyTypeError::new_err(format!("a bytes-like object is required, not '{}'", kind())))?;
     if !buffer.is_c_contiguous() {
-        return use_bytes(&data.call_method0("tobytes")?.cast_into::<PyBytes>()?.as_bytes().to_vec());
+        return use_bytes(data.call_method0("tobytes")?.cast_into::<PyBytes>()?.as_bytes());
     }
     // SAFETY: so many bytes are there while the buffer is held; other threads of Python that write to it meanwhile must not
     // run before this one lets go of the interpreter, and whoever copies from it here does so first.
@@ -381,12 +435,12 @@ impl Queue {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
-        decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))
+        inner.get(py, deadline(block, timeout)?)
     }
 
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
-        decode(py, Received::Held(inner.receive(py, Deadline::NOW)?))
+        inner.get(py, Deadline::NOW)
     }
 
     /// Puts each of `objects`, in order. If time or room runs out in the middle, `queue.Full` is raised, and its argument
@@ -428,10 +482,10 @@ impl Queue {
         if most == 0 {
             return Ok(list);
         }
-        list.append(decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))?)?;
+        list.append(inner.get(py, deadline(block, timeout)?)?)?;
         while list.len() < most {
-            match inner.ring.try_recv() {
-                Ok(message) => list.append(decode(py, Received::Held(message))?)?,
+            match inner.get_now(py) {
+                Ok(object) => list.append(object?)?,
                 Err(RecvError::Empty | RecvError::Closed) => break,
                 Err(error) => return Err(errors::receiving(error)),
             }
@@ -506,7 +560,10 @@ impl Queue {
 
     /// Whether there is none, at this moment.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(Queue::if_open(slf)?.count() == 0)
+        if slf.get().is_closed.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("handle is closed")); // and not as `put` and `get` say it
+        }
+        Ok(slf.get().inner()?.count() == 0)
     }
 
     /// Whether there are as many as there may be, at this moment.
@@ -581,12 +638,8 @@ impl Queue {
     #[pyo3(signature = (timeout=None))]
     fn _join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let (until, queue) = (deadline(true, timeout)?, self.tally()?);
-        let inner = self.inner()?;
-        if inner.backlog.len() > 0 {
-            backlog::until(py, |slice| until.has_passed() || inner.backlog.flush(slice.min(until)))?;
-        }
         match waiting(py, || queue.join_deadline(until))? {
-            Ok(()) => Ok(inner.backlog.len() == 0),
+            Ok(()) => Ok(true),
             Err(JoinError::Timeout) => Ok(false),
             Err(error) => Err(errors::os_error(libc::EBADMSG, error)),
         }
@@ -594,8 +647,7 @@ impl Queue {
 
     /// How many are not done.
     fn _unfinished(&self) -> PyResult<u64> {
-        let inner = self.inner()?;
-        Ok(self.tally()?.unfinished() + inner.backlog.len() as u64)
+        Ok(self.tally()?.unfinished())
     }
 
     /// Removes its name.

@@ -78,6 +78,19 @@ impl Ring {
         of_either!(self, queue => queue.as_fd())
     }
 
+    /// Counts a message that has no room yet, if messages are counted. `false` if it cannot be.
+    pub(crate) fn promise(&self) -> bool {
+        self.tally().is_none_or(|queue| queue.promise().unwrap_or(false))
+    }
+
+    /// A message that was promised has been sent, or never will be.
+    pub(crate) fn redeem(&self) {
+        if let Some(queue) = self.tally() {
+            // Only in a child that cannot take part, which has promised nothing.
+            let _ = queue.redeem();
+        }
+    }
+
     /// The one that counts.
     pub(crate) fn tally(&self) -> Option<&TallyQueue> {
         match self {

@@ -32,6 +32,7 @@ mod find;
 mod join;
 mod layout;
 mod orphan;
+mod promises;
 mod sweep;
 mod tag;
 mod tally;
@@ -51,6 +52,7 @@ pub(crate) use extent::Backing;
 pub(crate) use find::Finder;
 pub(crate) use join::{is_finished, tell};
 pub(crate) use layout::{Demand, ENTRY, Layout};
+pub(crate) use promises::Promises;
 #[cfg(any(test, loom))]
 pub(crate) use sweep::Census;
 pub(crate) use sweep::Swept;

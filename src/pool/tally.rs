@@ -23,6 +23,7 @@
 
 use super::Pool;
 use super::chunk::{Held, Kept, Task, judge};
+use super::promises::Promises;
 use super::tag::Chunk;
 use super::through::is_referenced;
 use super::word::{State, Word};
@@ -38,12 +39,14 @@ pub(crate) struct Tally {
     taken: AtomicU64,
     /// How many are done. By whoever says so, never more than were sent.
     done: AtomicU64,
+    /// Those that have no room yet.
+    promises: Promises,
 }
 
 #[cfg(loom)]
 impl Tally {
     pub(crate) fn new() -> Self {
-        Tally { taken: AtomicU64::new(0), done: AtomicU64::new(0) }
+        Tally { taken: AtomicU64::new(0), done: AtomicU64::new(0), promises: Promises::new() }
     }
 }
 
@@ -55,11 +58,15 @@ impl Tally {
         (taken, self.done.load(Ordering::Relaxed))
     }
 
+    pub(crate) fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
     /// How many messages are unfinished, if nobody was handed so many of them: for onlookers.
     #[cfg(not(loom))]
     pub(crate) fn unfinished(&self, unclaimed: u64) -> u64 {
         let (taken, done) = self.figures();
-        left(taken.wrapping_add(unclaimed), done).max(0) as u64
+        left(taken.wrapping_add(unclaimed + self.promises.total()), done).max(0) as u64
     }
 
     /// What a peer may write.
@@ -143,6 +150,8 @@ pub(crate) struct Books<'a> {
 struct Pass {
     taken: u64,
     done: u64,
+    /// Messages that have no room yet.
+    promised: u64,
     /// Messages in the ring.
     in_ring: u64,
     /// All of the ring's words, added up. They only grow.
@@ -152,7 +161,7 @@ struct Pass {
 impl Pass {
     /// No fewer messages than so many are unfinished.
     const fn at_least(self) -> i64 {
-        left(self.taken.wrapping_add(self.in_ring), self.done)
+        left(self.taken.wrapping_add(self.in_ring).wrapping_add(self.promised), self.done)
     }
 }
 
@@ -296,12 +305,13 @@ impl<'a> Books<'a> {
         self.tally.read().0
     }
 
-    /// Reads the counts, then the ring.
+    /// Reads what is done, then what is promised, handed out, and in the ring: on its way a message is seen at least once.
     fn pass(&self) -> Option<Pass> {
         // observe_done. Acquire: pairs with the Release in `one_more`.
         let done = self.tally.done.load(order!(Acquire, "tally.observe_done"));
+        let promised = self.tally.promises.total();
         let taken = self.settled()?.taken();
-        let mut pass = Pass { taken, done, in_ring: 0, ring: 0 };
+        let mut pass = Pass { taken, done, promised, in_ring: 0, ring: 0 };
         for index in 0..self.slots.geometry().capacity() {
             // observe_slot. Acquire: pairs with the Release by which a receiver frees the slot: its chunk is seen stamped.
             let word = self.slots.stamp(index).word.load(order!(Acquire, "tally.observe_slot"));

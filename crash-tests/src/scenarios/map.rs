@@ -88,11 +88,18 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             |map| assert!(map.insert(b"two", &[3; 379]).unwrap()),
             &[("two", 3, 379), ("small", 1, 1)],
         ),
-        changes(
+        Scenario::new(
             "map/insert-after-dead",
-            left_behind,
-            |map| assert!(!map.insert(b"new", &[3; 30]).unwrap()),
-            &[("one", 1, 20), ("two", 2, 20), ("new", 3, 30)],
+            || {
+                let map = left_behind();
+                let old = map.snapshot().unwrap();
+                (map, old)
+            },
+            |(map, _)| operation(|| assert!(!map.insert(b"new", &[3; 30]).unwrap())),
+            |(map, old), death| {
+                let new = items(&[("one", 1, 20), ("two", 2, 20), ("new", 3, 30)]);
+                survives(&map, &old, &new, death)
+            },
         ),
         Scenario::new(
             "map/get",
@@ -219,12 +226,12 @@ fn must_be_as_good_as_new(map: &Map, before: &Items) {
     for (key, _) in all {
         assert!(map.remove(&key, None).unwrap());
     }
-    map.insert(b"all", &[5; BYTES as usize - 3]).unwrap();
-    assert!(map.insert(b"all", &[6; BYTES as usize - 3]).is_ok(), "room for the old one and the new one");
-    map.clear().unwrap();
     for key in 0..ITEMS as u8 {
         map.insert(&[key], &[key; (BYTES as usize) / ITEMS - 1]).unwrap();
     }
     assert_eq!(map.used_bytes().unwrap(), BYTES);
+    while map.pop_last().unwrap().is_some() {}
+    map.insert(b"all", &[5; BYTES as usize - 3]).unwrap();
+    assert!(map.insert(b"all", &[6; BYTES as usize - 3]).is_ok(), "room for the old one and the new one");
     ringway::unlink("map").unwrap();
 }

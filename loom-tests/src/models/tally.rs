@@ -30,6 +30,13 @@ pub(crate) const MODELS: &[Model] = &[
         body: look_beside_a_worker_that_sends,
         kills: &["tally.done", "tally.observe_done"],
     },
+    Model {
+        name: "look_beside_a_worker_that_promises",
+        preemptions: 3,
+        body: look_beside_a_worker_that_promises,
+        kills: &["promises.promise", "promises.redeem", "promises.total"],
+    },
+    Model { name: "promiser_dies", preemptions: 2, body: promiser_dies, kills: &["promises.forget"] },
     Model { name: "done_beside_a_receiver", preemptions: 3, body: done_beside_a_receiver, kills: &["tally.twice"] },
     Model { name: "two_are_done_with_one", preemptions: 2, body: two_are_done_with_one, kills: &["tally.exactly"] },
     Model { name: "receiver_dies_counted", preemptions: 3, body: receiver_dies_counted, kills: &["tally.sweep"] },
@@ -83,7 +90,7 @@ impl<const N: usize> Shared<N> {
     }
 
     fn pool(&self) -> Pool {
-        let layout = Layout::of(Demand { messages: N as u64, max_held: 0, usual: 8, largest: 8, max_bytes: 0 });
+        let layout = Layout::of(Demand { messages: N as u64, max_held: 0, usual: 8, largest: 8, max_bytes: 0, share: 0 });
         let (header, area) = (NonNull::from(&self.header), NonNull::from(&self.entries).cast());
         // SAFETY: the pool is used while `self` is borrowed or shared, and has N entries and no extents.
         let pool = unsafe { Pool::new(header, area, NonNull::dangling(), layout.unwrap()) };
@@ -205,6 +212,37 @@ fn look_beside_a_worker_that_sends() {
     });
     assert!(matches!(shared.look(), None | Some(1 | 2)), "at no instant was all done");
     worker.join().unwrap();
+    assert_eq!(shared.look(), Some(1));
+}
+
+/// The same for a message that has no room yet when the last is done, and is sent later.
+fn look_beside_a_worker_that_promises() {
+    let shared = Shared::<2>::new();
+    shared.send(1, 0);
+    shared.recv(1);
+    let worker = spawn(&shared, |shared| {
+        assert!(shared.tally.promises().promise(2));
+        shared.done().unwrap();
+        shared.send(2, 1);
+        shared.tally.promises().redeem(2);
+    });
+    let unfinished = shared.look();
+    assert!(unfinished.is_none_or(|unfinished| unfinished > 0), "at no instant was all done: {unfinished:?}");
+    worker.join().unwrap();
+    assert_eq!(shared.look(), Some(1));
+}
+
+/// Nobody waits for what a dead process has promised; and whoever finds that out late does not void what the next one of its
+/// index promises.
+fn promiser_dies() {
+    let shared = Shared::<1>::new();
+    assert!(shared.tally.promises().promise(1));
+    shared.dies(1);
+    let late = spawn(&shared, |shared| shared.tally.promises().forget(1, |who| shared.is_dead(who)));
+    shared.tally.promises().forget(1, |_| true);
+    shared.dies(0);
+    assert!(shared.tally.promises().promise(1));
+    late.join().unwrap();
     assert_eq!(shared.look(), Some(1));
 }
 

@@ -343,10 +343,12 @@ pub(super) fn clean(segment: &Segment, me: u16, index: u16, is_dead: impl Fn(u16
     }
     let repairs = slots.sweep(dead);
     let pool = pool.filter(|_| !mutated!("channel.sweep_pool"));
+    let broken =
+        pool.as_ref().and_then(Pool::tally).is_some_and(|tally| tally.promises().forget(index, &is_dead));
     let swept = pool.map_or(Swept::default(), |pool| pool.sweep(me, &slots, dead));
     body.figures.count(repairs);
     body.figures.count_swept(swept);
-    if (repairs.is_any() || swept.is_any()) && !mutated!("channel.wake_swept") {
+    if (repairs.is_any() || swept.is_any() || broken) && !mutated!("channel.wake_swept") {
         wake_everybody(body, Barrier::of_this_process());
     }
 }

@@ -25,7 +25,7 @@ use core::time::Duration;
 /// }
 /// # drop(guard);
 /// # assert_eq!(map.keys()?, [b"there"]);
-/// # Ok::<(), ringway::MapError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "the lock is given back at once if the guard is not kept"]
 pub struct MapGuard<'a> {

@@ -13,7 +13,7 @@ use super::{Unsent, layout};
 use crate::channel::{RecvError, SendError};
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
-use crate::pool::DoneRefused;
+use crate::pool::{DoneRefused, Promises, Tally};
 use crate::segment::layout::Plan;
 use crate::segment::{Segment, Sweep};
 use crate::wait::{Deadline, Wait};
@@ -314,6 +314,35 @@ impl TallyQueue {
         self.core.me().map_err(JoinError::Attach)?;
         let finished = self.core.wait_for_the_end(deadline, || self.core.books().is_finished().then_some(()));
         finished.ok_or(JoinError::Timeout)
+    }
+
+    /// Counts one message as sent for which there is no room yet, so that nobody finds everything done meanwhile. Whoever
+    /// sends it then calls [`redeem`](Self::redeem), afterwards. If this process dies before, nobody waits for it. Returns
+    /// `false` if it cannot be promised: of 511 processes at once, only that many can.
+    ///
+    /// # Errors
+    /// What keeps a forked child from taking part.
+    pub fn promise(&self) -> Result<bool, Error> {
+        let me = self.core.me()?;
+        Ok(self.promises().is_some_and(|promises| promises.promise(me)))
+    }
+
+    /// One of the promised messages was sent, or never will be.
+    ///
+    /// # Errors
+    /// What keeps a forked child from taking part: it has promised nothing.
+    pub fn redeem(&self) -> Result<(), Error> {
+        let me = self.core.me()?;
+        if let Some(promises) = self.promises() {
+            promises.redeem(me);
+        }
+        // If it was not sent, that may have been the last.
+        self.core.finished();
+        Ok(())
+    }
+
+    fn promises(&self) -> Option<&Promises> {
+        self.core.store().pool.tally().map(Tally::promises)
     }
 
     /// How many messages were sent and not done, a moment ago.

@@ -18,6 +18,7 @@ from ._share import allow_passing
 #: `isinstance`, for annotations as `Queue[int]`, for `Queue.attach`. Loaded when it is needed.
 _classes = {
     "Pool": "pool",
+    "SharedDict": "shared_dict",
     **dict.fromkeys(("JoinableQueue", "Queue", "SimpleQueue"), "queues"),
     **dict.fromkeys(("Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"), "synchronize"),
 }

@@ -12,6 +12,7 @@ from . import context as context
 from . import managers as managers
 from . import pool as pool
 from . import queues as queues
+from . import shared_dict as shared_dict
 from . import sharedctypes as sharedctypes
 from . import synchronize as synchronize
 from ._compat import ForeignMessage as ForeignMessage
@@ -22,6 +23,7 @@ from .pool import Pool as Pool
 from .queues import JoinableQueue as JoinableQueue
 from .queues import Queue as Queue
 from .queues import SimpleQueue as SimpleQueue
+from .shared_dict import SharedDict as SharedDict
 from .synchronize import Barrier as Barrier
 from .synchronize import BoundedSemaphore as BoundedSemaphore
 from .synchronize import Condition as Condition
@@ -78,7 +80,6 @@ Manager = context._default_context.Manager
 Pipe = context._default_context.Pipe
 RawArray = context._default_context.RawArray
 RawValue = context._default_context.RawValue
-SharedDict = context._default_context.SharedDict
 Value = context._default_context.Value
 allow_connection_pickling = context._default_context.allow_connection_pickling
 cpu_count = context._default_context.cpu_count

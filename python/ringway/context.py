@@ -29,11 +29,11 @@ class BaseContext(_std.BaseContext):
         manager.start()
         return manager
 
-    def SharedDict(self, *arguments, **keywords):
+    def SharedDict(self, max_items=1024, max_bytes=1 << 20, **keywords):
         """A dictionary in shared memory: no server process, and readers do not block."""
         from .shared_dict import SharedDict
 
-        return SharedDict(*arguments, **keywords)
+        return SharedDict(max_items, max_bytes, **keywords)
 
     def Pipe(self, duplex=True, **keywords):
         from .connection import Pipe

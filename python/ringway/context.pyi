@@ -15,7 +15,7 @@ from multiprocessing.context import get_spawning_popen as get_spawning_popen
 from multiprocessing.context import set_spawning_popen as set_spawning_popen
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
-from . import pool, queues, synchronize
+from . import pool, queues, shared_dict, synchronize
 from ._ringway import Connection
 from .managers import SyncManager
 from .sharedctypes import (
@@ -37,7 +37,9 @@ _CT = TypeVar("_CT", bound=_CData)
 # What a method makes is this package's, and its keywords are more than the standard library's.
 class BaseContext(_std.BaseContext):
     def Manager(self) -> SyncManager: ...
-    def SharedDict(self, *arguments: Any, **keywords: Any) -> Any: ...
+    def SharedDict(
+        self, max_items: int = 1024, max_bytes: int = 1 << 20, *, name: str | None = None
+    ) -> shared_dict.SharedDict[Any, Any]: ...
     def Pipe(  # type: ignore[override]
         self, duplex: bool = True, *, capacity: int | None = None
     ) -> tuple[Connection[Any, Any], Connection[Any, Any]]: ...

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from types import GenericAlias
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from typing_extensions import Self
 
@@ -56,5 +56,8 @@ class Queue(_ringway.Queue[_T]):
 
 class JoinableQueue(Queue[_T]):
     def task_done(self) -> None: ...
-    def join(self, timeout: float | None = None) -> bool: ...
+    @overload
+    def join(self, timeout: None = None) -> None: ...
+    @overload
+    def join(self, timeout: float) -> bool: ...
     def unfinished(self) -> int: ...

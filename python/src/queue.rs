@@ -9,7 +9,7 @@ use crate::ring::Ring;
 use crate::waits::{deadline, waiting};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
 use ringway::{Deadline, RecvError, SendError, TallyQueue};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -48,6 +48,9 @@ const USUAL_RING: usize = 512;
 const USUAL_SIZE: usize = 128;
 const USUAL_HELD: usize = 64;
 const USUAL_SPARE: usize = 32 << 10;
+
+/// Messages of up to so many bytes are copied faster than lent.
+const SHORT: usize = 1024;
 
 /// How long a `put` that does not block waits for room, before it uses the backlog: receivers that are at work are faster.
 const PATIENCE: Duration = Duration::from_micros(200);
@@ -517,7 +520,8 @@ impl Queue {
         Ok(PyBytes::new(py, &inner.receive(py, deadline(block, timeout)?)?))
     }
 
-    /// Receives the bytes of a message without copying them: the view keeps them.
+    /// Receives the bytes of a message without copying them: the view keeps them, and they are this process's until it is
+    /// gone. (Of short messages, or while views and arrays hold half of the queue's memory, it is a view of a copy.)
     #[pyo3(signature = (block=true, timeout=None))]
     fn get_view<'py>(
         slf: &Bound<'py, Self>,
@@ -526,6 +530,9 @@ impl Queue {
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let message = inner.receive(py, deadline(block, timeout)?)?;
+        if message.len() <= SHORT || !message.can_be_held() {
+            return PyMemoryView::from(PyByteArray::new(py, &message).as_any());
+        }
         let range = 0..message.len();
         let lease = Lease::of(&Held::new(message.detach()), range, false);
         PyMemoryView::from(lease.into_pyobject(py)?.as_any())

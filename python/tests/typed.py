@@ -58,7 +58,8 @@ def tasks() -> None:
     tasks.put("a")
     assert_type(tasks.get(), str)
     tasks.task_done()
-    assert_type(tasks.join(timeout=60), bool)
+    assert assert_type(tasks.join(timeout=60), bool)
+    tasks.join()
     simple = mp.SimpleQueue[float]()
     simple.put(0.5)
     assert_type(simple.get(), float)
@@ -103,6 +104,18 @@ def values() -> None:
     assert_type(mp.RawValue(Point), Point)
 
 
+def dictionaries() -> None:
+    totals = mp.SharedDict[str, int](max_items=10)
+    totals["apples"] = 3
+    assert_type(totals["apples"], int)
+    assert_type(totals.get("pears"), int | None)
+    assert assert_type(totals.update("apples", lambda old: old + 1, 0), int) == 4
+    totals.update({"pears": 1}, plums=2)
+    with totals.lock() as same:
+        same["pears"] += 1
+    assert totals.copy() == {"apples": 4, "pears": 2, "plums": 2}
+
+
 def contexts() -> None:
     spawn = mp.get_context("spawn")
     spawn.Queue(3).put(1)
@@ -123,10 +136,12 @@ def rejected(numbers: mp.Queue[int], asks: Connection[str, int]) -> None:
     mp.Condition(mp.Event())  # type: ignore[arg-type]
     mp.Value("i").fetch_add("one")  # type: ignore[arg-type]
     mp.Array("d", 8)[0] = "one"  # type: ignore[call-overload]
-    mp.JoinableQueue[int]().join("soon")  # type: ignore[arg-type]
+    mp.SharedDict[str, int]()["one"] = "two"  # type: ignore[assignment]
+    mp.SharedDict[str, int]()[1] = 2  # type: ignore[index]
+    mp.JoinableQueue[int]().join("soon")  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":
-    for part in (queues, coroutines, bytes_in_place, tasks, pipes, locks, values, contexts):
+    for part in (queues, coroutines, bytes_in_place, tasks, pipes, locks, values, dictionaries, contexts):
         part()
     print("all parts ran")

@@ -14,7 +14,8 @@ static LOADS: Imported = Imported::new("pickle", "loads");
 static FOREIGN: Imported = Imported::new("ringway._compat", "ForeignMessage");
 
 /// Messages of at least so many bytes lend their buffers to the objects that come out of them; those of shorter ones are
-/// copied.
+/// copied. So are those of all messages while others that are held on to take half of the memory: a program that keeps
+/// whatever it gets must not keep its senders from sending.
 const LENT: usize = 64 << 10;
 
 /// A message, and whether it can be held on to.
@@ -97,9 +98,10 @@ fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 
 fn unpickle_with_buffers<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
     let Some(plan) = Plan::of(message.bytes()) else { return Err(foreign(py, message.bytes())) };
-    let is_lent = message.bytes().len() >= LENT;
     let held = match message {
-        Received::Held(message) if is_lent => Ok(lease::Held::new(message.detach())),
+        Received::Held(message) if message.len() >= LENT && message.can_be_held() => {
+            Ok(lease::Held::new(message.detach()))
+        }
         other => Err(other),
     };
     let bytes = match &held {

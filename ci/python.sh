@@ -53,8 +53,9 @@ export RINGWAY_COMMAND
 RINGWAY_COMMAND=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")
 
 # The tests without the sources beside them: what is tested is what the wheel has.
-rm -rf "$work/tests"
+rm -rf "$work/tests" "$work/examples"
 cp -r python/tests "$work/tests"
+cp -r python/examples "$work/examples"
 cp -r python/conformance "$work/conformance.new"
 rm -rf "$work/conformance"
 mv "$work/conformance.new" "$work/conformance"

@@ -1,6 +1,7 @@
 """The standard library's pools, unmodified, on this package's contexts."""
 
 import concurrent.futures
+import importlib
 import multiprocessing.pool
 import os
 import signal
@@ -73,3 +74,12 @@ def test_an_executor_whose_worker_dies(mp):
             executor.submit(work.die).result()
         with pytest.raises(BrokenProcessPool):
             executor.submit(work.square, 2).result()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "dummy forkserver heap process reduction resource_sharer resource_tracker shared_memory spawn util".split(),
+)
+def test_submodules_that_are_the_standard_librarys(name):
+    ours = importlib.import_module(f"ringway.{name}")
+    assert ours is importlib.import_module(f"multiprocessing.{name}") is getattr(ringway, name)

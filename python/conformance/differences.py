@@ -42,7 +42,6 @@ EXPLAINED = {
         r"returns \(1, False\)",
         "there is one message, and `empty` says so at once, not when a thread has begun to write it",
     ),
-    ("JoinableQueue", "join() with nothing"): (r"returns True", "`join` has a time-out, and says whether all was done"),
     ("Lock / RLock / Semaphore", "acquire(blocking=False) keyword"): (
         r"raises builtins\.TypeError\(",
         "the same error in other words",

@@ -102,13 +102,13 @@ impl Loan {
             loan.truncate(length);
         }
         let (mut outcome, mut raised) = (loan.commit_deadline(Deadline::NOW), None);
-        if until != Deadline::NOW {
-            if let Err(Uncommitted { loan, error: SendError::Full, .. }) = outcome {
-                let mut waited = None;
-                let call = || waited = Some(loan.commit_deadline(until));
-                raised = waiting(py, call).err();
-                outcome = waited.unwrap_or(Ok(()));
-            }
+        if until != Deadline::NOW
+            && let Err(Uncommitted { loan, error: SendError::Full, .. }) = outcome
+        {
+            let mut waited = None;
+            let call = || waited = Some(loan.commit_deadline(until));
+            raised = waiting(py, call).err();
+            outcome = waited.unwrap_or(Ok(()));
         }
         let Err(Uncommitted { loan, error, .. }) = outcome else { return raised.map_or(Ok(()), Err) };
         let is_for_later = raised.is_some() || matches!(error, SendError::Full | SendError::Timeout);

@@ -47,6 +47,9 @@ const USUAL_RING: usize = 512;
 /// what has no room waits in the backlog.
 const USUAL_SIZE: usize = 128;
 const USUAL_HELD: usize = 64;
+
+/// Processes that can use a queue at the same time.
+const PARTICIPANTS: u16 = 1022;
 const USUAL_SPARE: usize = 32 << 10;
 
 /// Messages of up to so many bytes are copied faster than lent.
@@ -101,6 +104,7 @@ macro_rules! fit {
                     .capacity(capacity)
                     .message_size(self.message_size.unwrap_or(USUAL_SIZE))
                     .max_held(USUAL_HELD)
+                    .participants(PARTICIPANTS)
                     .spare(USUAL_SPARE);
                 if let Some(bytes) = self.max_bytes {
                     options = options.max_bytes(bytes);

@@ -381,7 +381,7 @@ def test_the_command_gets_what_python_puts(name):
 def test_python_gets_what_the_command_puts(name):
     queue = Queue.create(name, 100)
     run("queue", "put", name, "--lines", "--close", input=b"one\ntwo\n")
-    assert (queue.get_bytes(), queue.get_bytes()) == (b"one", b"two")
+    assert (queue.get_bytes(), queue.get_bytes()) == (b"one\n", b"two\n")  # lines, with their ends
     with pytest.raises(ringway.ShutDown):
         queue.get_bytes()
     assert name.encode() in run("ls")

@@ -55,6 +55,8 @@ RINGWAY_COMMAND=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")
 # The tests without the sources beside them: what is tested is what the wheel has.
 rm -rf "$work/tests" "$work/examples"
 cp -r python/tests "$work/tests"
+rm -rf "$work/docs"
+cp -r python/docs python/README.md "$work"
 cp -r python/examples "$work/examples"
 cp -r python/conformance "$work/conformance.new"
 rm -rf "$work/conformance"
@@ -69,7 +71,7 @@ prepare() {
 }
 
 echo "--- six lines"
-prepare venv-test python3 pytest numpy mypy
+prepare venv-test python3 pytest numpy mypy mypy
 python=$work/venv-test/bin/python
 cat > hello.py << 'END'
 import ringway as mp

@@ -9,6 +9,7 @@ from multiprocessing.process import parent_process as parent_process
 
 from . import connection as connection
 from . import context as context
+from . import logging as logging
 from . import managers as managers
 from . import pool as pool
 from . import queues as queues

@@ -6,10 +6,13 @@ use core::ptr::NonNull;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::sync::Mutex;
+use ringway::SendError;
+use std::sync::{Arc, Mutex};
 
-use crate::errors;
+use crate::backlog::{self, Backlog, generation};
+use crate::queue::refused;
 use crate::ring::Ring;
+use crate::waits::{deadline, is_true, waiting_also};
 
 /// A message that is being written where it will lie: `memoryview(loan)` is its bytes, `commit()` sends it. Dropped without,
 /// it was never there.
@@ -17,6 +20,10 @@ use crate::ring::Ring;
 pub(crate) struct Loan {
     start: NonNull<u8>,
     length: usize,
+    /// Of the process it belongs to.
+    generation: u64,
+    /// What this process has put before.
+    backlog: Arc<Backlog>,
     state: Mutex<State>,
 }
 
@@ -44,19 +51,23 @@ unsafe impl Sync for Loan {}
 impl Loan {
     pub(crate) fn new(
         queue: &Ring,
-        reserve: impl FnOnce(&'static Ring) -> Option<PyResult<ringway::queue::Loan<'static>>>,
-    ) -> Option<PyResult<Loan>> {
+        backlog: &Arc<Backlog>,
+        reserve: impl FnOnce(&'static Ring) -> PyResult<ringway::queue::Loan<'static>>,
+    ) -> PyResult<Loan> {
         let queue = Box::new(queue.clone());
         // SAFETY: the box stays where it is until the state that holds it is dropped, which drops the loan first.
         let lasting: &'static Ring = unsafe { &*core::ptr::from_ref(&*queue) };
-        let mut loan = match reserve(lasting)? {
-            Ok(loan) => loan,
-            Err(error) => return Some(Err(error)),
-        };
+        let mut loan = reserve(lasting)?;
         let bytes: &mut [u8] = &mut loan;
         let (start, length) = (NonNull::from(&mut *bytes).cast(), bytes.len());
         let state = State { loan: Some(loan), views: 0, _queue: ManuallyDrop::new(queue) };
-        Some(Ok(Loan { start, length, state: Mutex::new(state) }))
+        Ok(Loan {
+            start,
+            length,
+            generation: generation(),
+            backlog: Arc::clone(backlog),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -70,9 +81,20 @@ impl Loan {
         self.length
     }
 
-    /// Sends the message, or the first `length` bytes of it.
-    #[pyo3(signature = (length=None))]
-    fn commit(&self, length: Option<usize>) -> PyResult<()> {
+    /// Sends the message, or the first `length` bytes of it, after all that this process has put before. If time or room run
+    /// out, `queue.Full` is raised, and the loan is there to be committed later.
+    #[pyo3(signature = (length=None, block=true, timeout=None))]
+    fn commit(
+        &self,
+        py: Python<'_>,
+        length: Option<usize>,
+        #[pyo3(from_py_with = is_true)] block: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let until = deadline(block, timeout)?;
+        if self.backlog.len() > 0 && !backlog::until(py, until, |slice| self.backlog.flush(slice))? {
+            return Err(refused(py, SendError::Timeout));
+        }
         let mut state = self.state();
         if state.views > 0 {
             return Err(PyBufferError::new_err(
@@ -89,7 +111,12 @@ impl Loan {
         if let Some(length) = length {
             loan.truncate(length);
         }
-        loan.commit().map_err(errors::sending)
+        // Not under the lock: others look meanwhile. Whatever goes wrong, the loan comes back, unless it was sent.
+        let commit = || loan.commit_deadline(until).map_err(|kept| (kept.loan, kept.error));
+        let (sent, raised) = waiting_also(py, commit);
+        let Err((loan, error)) = sent else { return raised.map_or(Ok(()), Err) };
+        self.state().loan = Some(loan);
+        Err(raised.unwrap_or_else(|| refused(py, error)))
     }
 
     /// Gives the memory back unsent.
@@ -116,7 +143,7 @@ impl Loan {
         if !kind.is_none() {
             return self.release();
         }
-        if self.state().loan.is_some() { self.commit(None) } else { Ok(()) }
+        if self.state().loan.is_some() { self.commit(kind.py(), None, true, None) } else { Ok(()) }
     }
 
     /// # Safety
@@ -126,6 +153,9 @@ impl Loan {
         let mut state = this.state();
         if state.loan.is_none() {
             return Err(PyBufferError::new_err("the loan was committed or given up"));
+        }
+        if this.generation != generation() {
+            return Err(PyBufferError::new_err("the loan is that of the process that forked this one"));
         }
         let length = this.length as ffi::Py_ssize_t;
         // SAFETY: `view` is a place for a buffer; `slf`, which it holds, keeps the bytes, and is not sent while it lives.

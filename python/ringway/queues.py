@@ -41,7 +41,9 @@ class Queue(_ringway.Queue):
     __class_getitem__ = classmethod(types.GenericAlias)
 
     def __init__(self, maxsize=0, *, ctx=None, name=None, message_size=None, max_bytes=None, mode=None):
-        if maxsize > _NO_LIMIT:
+        if maxsize <= 0:
+            maxsize = 0  # however little
+        elif maxsize > _NO_LIMIT:
             # What the standard library's semaphore says.
             raise OverflowError("Python int too large to convert to C int")
         if name is None:

@@ -125,9 +125,9 @@ class SharedDict(_ringway.Dict, MutableMapping):
     def lock(self, timeout=None):
         """Makes several operations one, for those who write: `with d.lock(): ...`. Nobody else writes until it ends.
 
-        Readers see the steps between. A thread that has the lock may take it again. If its process dies with it, what it has
-        done stays, the next one goes on, and finds `recovered` true. If the lock cannot be had in `timeout` seconds,
-        `TimeoutError` is raised.
+        Readers see the steps between, and an error undoes none of them. A thread that has the lock may take it again; another
+        thread cannot give it back. If its process is killed, what it has done stays, and the next one to write, in whatever
+        process, goes on and finds `recovered` true. If the lock cannot be had in `timeout` seconds, `TimeoutError` is raised.
         """
         return _Section(self, timeout)
 

@@ -197,12 +197,20 @@ impl Waiting {
     }
 }
 
-/// Calls `look`, without the interpreter's lock, until it says yes, running signal handlers in between.
-pub(crate) fn until(py: Python<'_>, mut look: impl FnMut(Deadline) -> bool + Send) -> PyResult<()> {
-    while !py.detach(|| look(Deadline::after(SLICE))) {
+/// Calls `look`, without the interpreter's lock, until it says yes, running signal handlers in between. Whether it does so
+/// before `end`.
+pub(crate) fn until(
+    py: Python<'_>,
+    end: Deadline,
+    mut look: impl FnMut(Deadline) -> bool + Send,
+) -> PyResult<bool> {
+    while !py.detach(|| look(end.min(Deadline::after(SLICE)))) {
         py.check_signals()?;
+        if end.has_passed() {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Waits until the backlogs of all queues of this process are sent.
@@ -211,7 +219,7 @@ pub(crate) fn flush_all(py: Python<'_>) -> PyResult<()> {
     let all: Vec<Arc<Waiting>> = lock(&ALL).iter().filter_map(Weak::upgrade).collect();
     let mine = |waiting: &&Arc<Waiting>| waiting.generation == generation();
     for waiting in all.iter().filter(mine) {
-        until(py, |deadline| waiting.flush(deadline))?;
+        until(py, Deadline::NEVER, |slice| waiting.flush(slice))?;
     }
     Ok(())
 }

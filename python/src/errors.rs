@@ -1,5 +1,6 @@
 //! What goes wrong, as Python says it.
 
+use crate::calls::call;
 use pyo3::exceptions::{
     PyFileExistsError, PyFileNotFoundError, PyMemoryError, PyOSError, PyPermissionError, PyValueError,
 };
@@ -26,7 +27,7 @@ impl Imported {
 
     /// It is a class of exceptions: one of these, with nothing to say.
     pub(crate) fn raise(&self, py: Python<'_>) -> PyErr {
-        match self.get(py).and_then(|class| class.call0()) {
+        match self.get(py).and_then(|class| call(class, (), None)) {
             Ok(error) => PyErr::from_value(error),
             Err(error) => error,
         }

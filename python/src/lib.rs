@@ -3,12 +3,12 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `codec` | objects to bytes and back |
+//! | `calls` | calls of what may run Python code |
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `memory` | bytes for `ctypes` objects |
-//! | `queue`, `backlog`, `loan` | `Queue`, what does not fit into it, and memory to write messages in |
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `dict` | `SharedDict` |
 //! | `lease` | memory of a received message that Python objects hold on to |
@@ -16,6 +16,7 @@
 use pyo3::prelude::*;
 
 mod backlog;
+mod calls;
 mod codec;
 mod connection;
 mod dict;

@@ -6,13 +6,13 @@ use core::ptr::NonNull;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use ringway::queue::Uncommitted;
-use ringway::{Deadline, SendError};
-use std::sync::Mutex;
+use ringway::SendError;
+use std::sync::{Arc, Mutex};
 
-use crate::errors;
+use crate::backlog::{self, Backlog, generation};
+use crate::queue::refused;
 use crate::ring::Ring;
-use crate::waits::{deadline, waiting};
+use crate::waits::{deadline, is_true, waiting_also};
 
 /// A message that is being written where it will lie: `memoryview(loan)` is its bytes, `commit()` sends it. Dropped without,
 /// it was never there.
@@ -20,6 +20,10 @@ use crate::waits::{deadline, waiting};
 pub(crate) struct Loan {
     start: NonNull<u8>,
     length: usize,
+    /// Of the process it belongs to.
+    generation: u64,
+    /// What this process has put before.
+    backlog: Arc<Backlog>,
     state: Mutex<State>,
 }
 
@@ -47,19 +51,23 @@ unsafe impl Sync for Loan {}
 impl Loan {
     pub(crate) fn new(
         queue: &Ring,
-        reserve: impl FnOnce(&'static Ring) -> Option<PyResult<ringway::queue::Loan<'static>>>,
-    ) -> Option<PyResult<Loan>> {
+        backlog: &Arc<Backlog>,
+        reserve: impl FnOnce(&'static Ring) -> PyResult<ringway::queue::Loan<'static>>,
+    ) -> PyResult<Loan> {
         let queue = Box::new(queue.clone());
         // SAFETY: the box stays where it is until the state that holds it is dropped, which drops the loan first.
         let lasting: &'static Ring = unsafe { &*core::ptr::from_ref(&*queue) };
-        let mut loan = match reserve(lasting)? {
-            Ok(loan) => loan,
-            Err(error) => return Some(Err(error)),
-        };
+        let mut loan = reserve(lasting)?;
         let bytes: &mut [u8] = &mut loan;
         let (start, length) = (NonNull::from(&mut *bytes).cast(), bytes.len());
         let state = State { loan: Some(loan), views: 0, _queue: ManuallyDrop::new(queue) };
-        Some(Ok(Loan { start, length, state: Mutex::new(state) }))
+        Ok(Loan {
+            start,
+            length,
+            generation: generation(),
+            backlog: Arc::clone(backlog),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -73,17 +81,20 @@ impl Loan {
         self.length
     }
 
-    /// Sends the message, or the first `length` bytes of it. There may be memory for it and yet no place in the queue: that is
-    /// waited for. After `queue.Full` the loan is as it was.
+    /// Sends the message, or the first `length` bytes of it, after all that this process has put before. If time or room run
+    /// out, `queue.Full` is raised, and the loan is there to be committed later.
     #[pyo3(signature = (length=None, block=true, timeout=None))]
     fn commit(
         &self,
         py: Python<'_>,
         length: Option<usize>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let until = deadline(block, timeout)?;
+        if self.backlog.len() > 0 && !backlog::until(py, until, |slice| self.backlog.flush(slice))? {
+            return Err(refused(py, SendError::Timeout));
+        }
         let mut state = self.state();
         if state.views > 0 {
             return Err(PyBufferError::new_err(
@@ -96,31 +107,16 @@ impl Loan {
         let Some(mut loan) = state.loan.take() else {
             return Err(PyValueError::new_err("the loan was committed or given up"));
         };
-        // Not locked while it waits: other threads that ask meanwhile are told that it is gone.
         drop(state);
         if let Some(length) = length {
             loan.truncate(length);
         }
-        let (mut outcome, mut raised) = (loan.commit_deadline(Deadline::NOW), None);
-        if until != Deadline::NOW
-            && let Err(Uncommitted { loan, error: SendError::Full, .. }) = outcome
-        {
-            let mut waited = None;
-            let call = || waited = Some(loan.commit_deadline(until));
-            raised = waiting(py, call).err();
-            outcome = waited.unwrap_or(Ok(()));
-        }
-        let Err(Uncommitted { loan, error, .. }) = outcome else { return raised.map_or(Ok(()), Err) };
-        let is_for_later = raised.is_some() || matches!(error, SendError::Full | SendError::Timeout);
-        if is_for_later {
-            self.state().loan = Some(loan);
-        }
-        Err(match error {
-            _ if raised.is_some() => raised.unwrap_or_else(|| errors::FULL.raise(py)),
-            SendError::Full | SendError::Timeout => errors::FULL.raise(py),
-            SendError::Closed => errors::SHUT_DOWN.raise(py),
-            error => errors::sending(error),
-        })
+        // Not under the lock: others look meanwhile. Whatever goes wrong, the loan comes back, unless it was sent.
+        let commit = || loan.commit_deadline(until).map_err(|kept| (kept.loan, kept.error));
+        let (sent, raised) = waiting_also(py, commit);
+        let Err((loan, error)) = sent else { return raised.map_or(Ok(()), Err) };
+        self.state().loan = Some(loan);
+        Err(raised.unwrap_or_else(|| refused(py, error)))
     }
 
     /// Gives the memory back unsent.
@@ -157,6 +153,9 @@ impl Loan {
         let mut state = this.state();
         if state.loan.is_none() {
             return Err(PyBufferError::new_err("the loan was committed or given up"));
+        }
+        if this.generation != generation() {
+            return Err(PyBufferError::new_err("the loan is that of the process that forked this one"));
         }
         let length = this.length as ffi::Py_ssize_t;
         // SAFETY: `view` is a place for a buffer; `slf`, which it holds, keeps the bytes, and is not sent while it lives.

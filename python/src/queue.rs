@@ -1,20 +1,23 @@
 //! `Queue`: the calls that must be fast. The rest of the class is in `ringway/queues.py`.
 
 use crate::backlog::{self, Backlog};
+use crate::calls::{call, next};
 use crate::codec::{Outgoing, Received, decode, decode_in_place, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::ring::Ring;
-use crate::waits::{deadline, waiting};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use crate::shared::taken_over;
+use crate::waits::{deadline, is_true, waiting};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
 use ringway::{Deadline, RecvError, SendError, TallyQueue};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::OnceLock;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A queue of messages between processes; `ringway.queues` makes it what `multiprocessing.Queue` is.
@@ -31,7 +34,7 @@ struct Inner {
     ring: Ring,
     /// How many messages there may be.
     most: usize,
-    backlog: Backlog,
+    backlog: Arc<Backlog>,
 }
 
 /// What `multiprocessing` means by no limit.
@@ -124,6 +127,15 @@ trait Fit<Q> {
 
 fit!(ringway::Queue<[u8]>, TallyQueue);
 
+/// Why a message was not sent, or has no room.
+pub(crate) fn refused(py: Python<'_>, error: SendError) -> PyErr {
+    match error {
+        SendError::Full | SendError::Timeout => errors::FULL.raise(py),
+        SendError::Closed => over(py),
+        error => errors::sending(error),
+    }
+}
+
 /// What a queue that was shut down says.
 fn over(py: Python<'_>) -> PyErr {
     errors::SHUT_DOWN.raise(py)
@@ -143,7 +155,7 @@ impl Queue {
     fn fill(&self, opened: Result<Ring, ringway::Error>, most: Option<usize>) -> PyResult<()> {
         let ring = opened.map_err(errors::opening)?;
         let most = most.unwrap_or(ring.capacity());
-        let inner = Inner { ring, most, backlog: Backlog::new() };
+        let inner = Inner { ring, most, backlog: Arc::new(Backlog::new()) };
         self.inner.set(inner).map_err(|_| PyRuntimeError::new_err("the queue is open already"))
     }
 
@@ -224,7 +236,7 @@ impl Inner {
                 }
             } else if !has_place && !until.has_passed() {
                 let slice = until.min(Deadline::after(SLICE));
-                waiting(py, || self.backlog.flush(slice))?;
+                backlog::until(py, slice, |slice| self.backlog.flush(slice))?;
             }
             if has_place && self.count() < self.most && self.ring.promise() {
                 self.backlog.push(&self.ring, message);
@@ -317,7 +329,8 @@ fn not_encoded(queue: &Bound<'_, Queue>, object: &Bound<'_, PyAny>, error: PyErr
     if queue.getattr("raise_pickling_errors")?.is_truthy()? {
         return Err(error);
     }
-    queue.call_method1("_on_queue_feeder_error", (error.into_value(queue.py()), object)).map(drop)
+    let hear = queue.getattr("_on_queue_feeder_error")?;
+    call(&hear, (error.into_value(queue.py()), object), None).map(drop)
 }
 
 /// The bytes of an object that has some.
@@ -328,11 +341,17 @@ pub(crate) fn with_bytes<R>(
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return use_bytes(bytes.as_bytes());
     }
-    let kind = || data.get_type().qualname().map(|name| name.to_string()).unwrap_or_default();
-    let buffer = pyo3::buffer::PyUntypedBuffer::get(data)
-        .map_err(|_| PyTypeError::new_err(format!("a bytes-like object is required, not '{}'", kind())))?;
+    // A view says best why there is none: `data` has no bytes, or it was released.
+    let buffer = match PyUntypedBuffer::get(data) {
+        Ok(buffer) => buffer,
+        Err(error) => return Err(PyMemoryView::from(data).err().unwrap_or(error)),
+    };
     if !buffer.is_c_contiguous() {
-        return use_bytes(data.call_method0("tobytes")?.cast_into::<PyBytes>()?.as_bytes());
+        let copy = PyMemoryView::from(data)?.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+        return use_bytes(copy.as_bytes());
+    }
+    if buffer.len_bytes() == 0 {
+        return use_bytes(&[]); // the address of nothing may be null
     }
     // SAFETY: so many bytes are there while the buffer is held; other threads of Python that write to it meanwhile must not
     // run before this one lets go of the interpreter, and whoever copies from it here does so first.
@@ -364,8 +383,7 @@ impl Queue {
 
     /// Opens the one behind a descriptor, which this call takes over.
     fn _adopt(&self, fd: i32, maxsize: i64, counts: bool) -> PyResult<()> {
-        // SAFETY: whoever calls this gives the descriptor away.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = taken_over(fd)?;
         // It came from a process that we are a child of, or that we have let in with our key.
         let opened = if counts {
             TallyQueue::options().trusted(true).from_fd(fd).map(Ring::Tally)
@@ -416,7 +434,7 @@ impl Queue {
     fn put(
         slf: &Bound<'_, Self>,
         obj: &Bound<'_, PyAny>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let inner = Queue::if_open(slf)?;
@@ -439,7 +457,7 @@ impl Queue {
     #[pyo3(signature = (block=true, timeout=None))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
@@ -457,14 +475,15 @@ impl Queue {
     fn put_many(
         slf: &Bound<'_, Self>,
         objects: &Bound<'_, PyAny>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let until = deadline(block, timeout)?;
         let mut count = 0_usize;
-        for object in objects.try_iter()? {
-            if let Err(error) = encode(&object?, |out| inner.send(py, &out, until)) {
+        let objects = objects.try_iter()?;
+        while let Some(object) = next(&objects)? {
+            if let Err(error) = encode(&object, |out| inner.send(py, &out, until)) {
                 let full = errors::FULL.get(py)?;
                 if error.is_instance(py, full) {
                     return Err(PyErr::from_value(full.call1((count,))?));
@@ -481,7 +500,7 @@ impl Queue {
     fn get_many<'py>(
         slf: &Bound<'py, Self>,
         max_items: Option<usize>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
@@ -506,7 +525,7 @@ impl Queue {
     fn put_bytes(
         slf: &Bound<'_, Self>,
         data: &Bound<'_, PyAny>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let inner = Queue::if_open(slf)?;
@@ -518,7 +537,7 @@ impl Queue {
     #[pyo3(signature = (block=true, timeout=None))]
     fn get_bytes<'py>(
         slf: &Bound<'py, Self>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
@@ -530,7 +549,7 @@ impl Queue {
     #[pyo3(signature = (block=true, timeout=None))]
     fn get_view<'py>(
         slf: &Bound<'py, Self>,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
@@ -548,21 +567,15 @@ impl Queue {
     fn reserve(
         slf: &Bound<'_, Self>,
         length: usize,
-        block: bool,
+        #[pyo3(from_py_with = is_true)] block: bool,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Loan> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let until = deadline(block, timeout)?;
         let reserve = |ring: &'static Ring| {
-            Some(match waiting(py, || ring.reserve_deadline(length, until)) {
-                Ok(Ok(loan)) => Ok(loan),
-                Ok(Err(SendError::Full | SendError::Timeout)) => Err(errors::FULL.raise(py)),
-                Ok(Err(SendError::Closed)) => Err(over(py)),
-                Ok(Err(error)) => Err(errors::sending(error)),
-                Err(error) => Err(error),
-            })
+            waiting(py, || ring.reserve_deadline(length, until))?.map_err(|error| refused(py, error))
         };
-        Loan::new(&inner.ring, reserve).unwrap_or_else(|| Err(errors::FULL.raise(py)))
+        Loan::new(&inner.ring, &inner.backlog, reserve)
     }
 
     /// How many messages there are, about.
@@ -613,7 +626,7 @@ impl Queue {
     /// Waits until all that this process has put is in the ring.
     fn _flush(&self, py: Python<'_>) -> PyResult<()> {
         let inner = self.inner()?;
-        backlog::until(py, |deadline| inner.backlog.flush(deadline))
+        backlog::until(py, Deadline::NEVER, |slice| inner.backlog.flush(slice)).map(drop)
     }
 
     /// Lets nobody wait for what is not there yet.

@@ -113,6 +113,16 @@ macro_rules! made_and_opened {
 
 pub(crate) use made_and_opened;
 
+/// The descriptor that somebody gives away, if it is one.
+pub(crate) fn taken_over(fd: i32) -> PyResult<OwnedFd> {
+    // SAFETY: asks only whether there is such a descriptor.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    // SAFETY: it is open, and whoever calls this gives it away.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Another descriptor of the same file.
 pub(crate) fn copy_of(fd: i32) -> PyResult<OwnedFd> {
     // SAFETY: only asked for a copy; whoever calls this holds it open.

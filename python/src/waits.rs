@@ -5,6 +5,11 @@ use pyo3::prelude::*;
 use ringway::Deadline;
 use std::time::Duration;
 
+/// An argument `block`: not only a `bool`. With the standard library `get(0)` and `acquire(1)` are usual.
+pub(crate) fn is_true(block: &Bound<'_, PyAny>) -> PyResult<bool> {
+    block.is_truthy()
+}
+
 /// Until when a call may wait, from Python's `block` and `timeout`: a negative time-out is none at all, `None` is for ever.
 pub(crate) fn deadline(block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
     if !block {
@@ -30,27 +35,41 @@ pub(crate) fn waiting<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) 
     waiting_unless(py, || false, call)
 }
 
+/// The same, for a call whose result counts although a handler has raised.
+pub(crate) fn waiting_also<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) -> (R, Option<PyErr>) {
+    waiting_for(py, || false, call)
+}
+
 /// The same; and the call ends as if its time were up soon after `is_over` says so, too.
 pub(crate) fn waiting_unless<R: Send>(
     py: Python<'_>,
     is_over: impl Fn() -> bool + Sync,
     call: impl FnOnce() -> R + Send,
 ) -> PyResult<R> {
+    match waiting_for(py, is_over, call) {
+        (result, None) => Ok(result),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+fn waiting_for<R: Send>(
+    py: Python<'_>,
+    is_over: impl Fn() -> bool + Sync,
+    call: impl FnOnce() -> R + Send,
+) -> (R, Option<PyErr>) {
     let mut raised = None;
     let result = py.detach(|| {
         let runs_handlers = is_main_thread();
         let ask = || {
             if runs_handlers {
-                raised = Python::attach(|py| py.check_signals()).err();
+                // A call may wait more than once. What a handler has raised before is not forgotten.
+                raised = raised.take().or_else(|| Python::attach(|py| py.check_signals()).err());
             }
             raised.is_some() || is_over()
         };
         ringway::interruptible(ask, call)
     });
-    match raised {
-        None => Ok(result),
-        Some(error) => Err(error),
-    }
+    (result, raised)
 }
 
 /// Whether this is the thread that Python runs signal handlers on: the first of the process, also after a fork. Found out

@@ -1,9 +1,11 @@
 """The standard library's pools, unmodified, on this package's contexts."""
 
 import concurrent.futures
+import importlib
 import multiprocessing.pool
 import os
 import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -44,12 +46,21 @@ def test_workers_are_replaced(mp):
         pool.join()
 
 
+def a_living_worker(pool):
+    """One of them; while all are just being replaced, the next one that comes."""
+    while True:
+        for worker in list(pool._pool):
+            if worker.is_alive():
+                return worker
+        time.sleep(0.001)
+
+
 def test_a_pool_goes_on_when_a_worker_is_killed(mp):
     """The task it had is lost, in the standard library too; the others are done. There the pool may hang for ever."""
     with mp.Pool(2) as pool:
         pool.map(work.square, range(4))
         for _ in range(4):
-            victim = next(worker for worker in list(pool._pool) if worker.is_alive())
+            victim = a_living_worker(pool)
             os.kill(victim.pid, signal.SIGKILL)
             victim.join()
             assert pool.map(work.square, range(100)) == [number * number for number in range(100)]
@@ -73,3 +84,12 @@ def test_an_executor_whose_worker_dies(mp):
             executor.submit(work.die).result()
         with pytest.raises(BrokenProcessPool):
             executor.submit(work.square, 2).result()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "dummy forkserver heap process reduction resource_sharer resource_tracker shared_memory spawn util".split(),
+)
+def test_submodules_that_are_the_standard_librarys(name):
+    ours = importlib.import_module(f"ringway.{name}")
+    assert ours is importlib.import_module(f"multiprocessing.{name}") is getattr(ringway, name)

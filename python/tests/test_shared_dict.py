@@ -7,6 +7,8 @@ import os
 import pickle
 import random
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -566,6 +568,26 @@ def test_a_process_killed_inside_blocks_nobody(mp, by_key):
         shared.recovered = False
     shared["k"] = "new"
     assert not shared.recovered and shared["k"] == "new"
+
+
+@pytest.mark.parametrize("wait", ["shared['k'] = 1", "shared.lock().__enter__()", "shared.update('k', len, 0)"])
+def test_a_thread_that_waits_keeps_no_process_from_ending(wait):
+    program = f"""
+import os, threading, ringway
+
+def wait():
+    shared.get("k")
+    {wait}
+
+shared = ringway.SharedDict()
+shared.lock().__enter__()
+thread = threading.Thread(target=wait, daemon=True)
+thread.start()
+while open(f"/proc/self/task/{{thread.native_id}}/stat").read().rpartition(")")[2].split()[0] != "S":
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Signals.

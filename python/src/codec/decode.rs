@@ -3,6 +3,7 @@
 use super::frames::Plan;
 use super::keys::Keys;
 use super::{BYTES, DICT, FALSE, FLOAT, FRAMES, INT, LIST, NONE, PICKLE, STR, TRUE, TUPLE};
+use crate::calls::call;
 use crate::errors::Imported;
 use crate::lease::{self, Lease};
 use pyo3::ffi;
@@ -55,7 +56,8 @@ pub(crate) fn decode_in_place<'py>(py: Python<'py>, message: &[u8]) -> Option<Py
 /// None begins with a byte below `b'('`.
 pub(crate) fn decode_or_unpickle<'py>(py: Python<'py>, message: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match message.first() {
-        Some(&(NONE..=FRAMES)) => decode(py, Received::Borrowed(message)),
+        Some(&FRAMES) if Plan::of(message).is_some() => decode(py, Received::Borrowed(message)),
+        Some(&(NONE..=DICT)) => plain(py, message).unwrap_or_else(|| unpickle(py, message)),
         _ => unpickle(py, message),
     }
 }
@@ -93,7 +95,7 @@ fn with_view<'py, R>(
 }
 
 fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    with_view(py, bytes, |view| LOADS.get(py)?.call1((view,)))
+    with_view(py, bytes, |view| call(LOADS.get(py)?, (view,), None))
 }
 
 fn unpickle_with_buffers<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
@@ -118,7 +120,7 @@ fn unpickle_with_buffers<'py>(py: Python<'py>, message: Received<'_>) -> PyResul
     }
     let options = PyDict::new(py);
     options.set_item("buffers", buffers)?;
-    with_view(py, &bytes[plan.pickle], |view| LOADS.get(py)?.call((view,), Some(&options)))
+    with_view(py, &bytes[plan.pickle], |view| call(LOADS.get(py)?, (view,), Some(&options)))
 }
 
 /// `None` if the bytes are not what they should be.

@@ -3,6 +3,7 @@
 //! Making one costs ten times as much as a small object does, and the standard library makes one for each.
 
 use super::frames::Frames;
+use crate::calls::call;
 use crate::errors::Imported;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -73,7 +74,8 @@ impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
         let sink = Py::new(py, Sink(Mutex::new(Vec::new())))?;
         let apart = Py::new(py, Apart(Mutex::new(Vec::new())))?;
-        let pickler = FORKING_PICKLER.get(py)?.call1((sink.clone_ref(py), 5, true, apart.clone_ref(py)))?;
+        let pickler =
+            call(FORKING_PICKLER.get(py)?, (sink.clone_ref(py), 5, true, apart.clone_ref(py)), None)?;
         let method = |name| pickler.getattr(name).map(Bound::unbind);
         Ok(Pickler { dump: method("dump")?, clear_memo: method("clear_memo")?, sink, apart })
     }
@@ -88,8 +90,8 @@ pub(super) fn dump(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<Opt
         None => Pickler::new(py)?,
     };
     // A pickler that failed in the middle is not used again.
-    pickler.dump.call1(py, (object,))?;
-    pickler.clear_memo.call0(py)?;
+    call(pickler.dump.bind(py), (object,), None)?;
+    call(pickler.clear_memo.bind(py), (), None)?;
     let buffers = core::mem::take(&mut *lock(&pickler.apart.get().0));
     {
         let mut written = lock(&pickler.sink.get().0);

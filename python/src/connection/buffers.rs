@@ -7,10 +7,11 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 /// The buffer of an object, or what `memoryview` says of one that has none.
 fn view(data: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
-    let buffer = PyUntypedBuffer::get(data).map_err(|_| {
-        let kind = data.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-        PyTypeError::new_err(format!("memoryview: a bytes-like object is required, not '{kind}'"))
-    })?;
+    // A view says best why there is none: `data` has no bytes, or it was released.
+    let buffer = match PyUntypedBuffer::get(data) {
+        Ok(buffer) => buffer,
+        Err(error) => return Err(PyMemoryView::from(data).err().unwrap_or(error)),
+    };
     if !buffer.is_c_contiguous() {
         return Err(PyBufferError::new_err("memoryview: underlying buffer is not C-contiguous"));
     }

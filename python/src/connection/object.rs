@@ -4,12 +4,13 @@ use super::buffers::{Place, with_bytes};
 use super::end::{End, is_closed};
 use crate::codec::{Outgoing, decode_or_unpickle, encode};
 use crate::errors::{self, Imported};
+use crate::shared::taken_over;
 use core::time::Duration;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyType};
 use ringway::Pipe;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BUFFER_TOO_SHORT: Imported = Imported::new("multiprocessing.context", "BufferTooShort");
@@ -49,10 +50,10 @@ pub(crate) fn pipe(duplex: bool, capacity: Option<usize>) -> PyResult<(Connectio
 #[pyfunction]
 #[pyo3(signature = (memory, socket, readable=true))]
 pub(crate) fn take_end(memory: i32, socket: i32, readable: bool) -> PyResult<Connection> {
-    // SAFETY: whoever calls this gives the descriptor away.
-    let memory = unsafe { OwnedFd::from_raw_fd(memory) };
-    // SAFETY: as above.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    if memory == socket {
+        return Err(errors::os_error(libc::EBADF, "a pipe has two descriptors"));
+    }
+    let (memory, socket) = (taken_over(memory)?, taken_over(socket)?);
     // They come from a process that we are a child of, or that we have let in with our key.
     let options = Pipe::options().trusted(true);
     let connection = Connection::new(options.from_fds(memory, socket).map_err(errors::opening)?);
@@ -118,6 +119,21 @@ impl Connection {
     }
 }
 
+/// A number of bytes; what is beyond all numbers is as large as can be.
+fn saturated(number: &Bound<'_, PyAny>) -> PyResult<isize> {
+    number.extract::<isize>().or_else(|error: PyErr| {
+        if !error.is_instance_of::<PyOverflowError>(number.py()) {
+            return Err(error);
+        }
+        Ok(if number.lt(0)? { isize::MIN } else { isize::MAX })
+    })
+}
+
+/// The same, or `None`.
+fn saturated_or_none(number: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
+    if number.is_none() { Ok(None) } else { saturated(number).map(Some) }
+}
+
 /// What is negative is something else than too large.
 fn offset_of(offset: isize, negative: &'static str) -> PyResult<usize> {
     usize::try_from(offset).map_err(|_| PyValueError::new_err(negative))
@@ -143,7 +159,12 @@ impl Connection {
 
     /// Sends the bytes of a bytes-like object as a message, or `size` of them from byte `offset` on.
     #[pyo3(signature = (buf, offset=0, size=None))]
-    fn send_bytes(&self, buf: &Bound<'_, PyAny>, offset: isize, size: Option<isize>) -> PyResult<()> {
+    fn send_bytes(
+        &self,
+        buf: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = saturated)] offset: isize,
+        #[pyo3(from_py_with = saturated_or_none)] size: Option<isize>,
+    ) -> PyResult<()> {
         self.check_open()?;
         self.check_writable()?;
         with_bytes(buf, |bytes| {
@@ -163,7 +184,11 @@ impl Connection {
     /// Receives the bytes of a message: of one from `send_bytes`, what it was given. If there are more than `maxlength`, the
     /// message is lost and so is the connection, for receiving.
     #[pyo3(signature = (maxlength=None))]
-    fn recv_bytes<'py>(&self, py: Python<'py>, maxlength: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
+    fn recv_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = saturated_or_none)] maxlength: Option<isize>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         self.check_open()?;
         self.check_readable()?;
         let most = match maxlength {
@@ -187,7 +212,11 @@ impl Connection {
     /// Receives the bytes of a message into a writable bytes-like object, from byte `offset` on, and says how many. If there
     /// is no room for them, `BufferTooShort` has them as its argument.
     #[pyo3(signature = (buf, offset=0))]
-    fn recv_bytes_into(&self, buf: &Bound<'_, PyAny>, offset: isize) -> PyResult<usize> {
+    fn recv_bytes_into(
+        &self,
+        buf: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = saturated)] offset: isize,
+    ) -> PyResult<usize> {
         self.check_open()?;
         self.check_readable()?;
         let py = buf.py();

@@ -3,8 +3,8 @@
 use super::{fill, not_acquired, not_released, opened};
 use crate::errors::{self, Imported};
 use crate::shared::made_and_opened;
-use crate::waits::{deadline, waiting};
-use pyo3::exceptions::PyAssertionError;
+use crate::waits::{deadline, is_true, waiting};
+use pyo3::exceptions::{PyAssertionError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use ringway::{AcquireError, Deadline, Semaphore, Taken, Token};
@@ -170,10 +170,15 @@ impl SemLock {
 
     /// A new one: kind 0 is a recursive lock, 1 with a maximum of 1 a lock, else a semaphore.
     #[pyo3(signature = (kind, value, maxvalue, name=None, raises=false))]
-    fn _make(&self, kind: u32, value: i64, maxvalue: u32, name: Option<&str>, raises: bool) -> PyResult<()> {
+    fn _make(&self, kind: u32, value: i64, maxvalue: i64, name: Option<&str>, raises: bool) -> PyResult<()> {
         self.raises.store(raises, Ordering::Relaxed);
         let invalid = || errors::os_error(libc::EINVAL, "Invalid argument");
+        let is_no_int = |number| i32::try_from(number).is_err();
+        if is_no_int(value) || is_no_int(maxvalue) {
+            return Err(PyOverflowError::new_err("Python int too large to convert to C int"));
+        }
         let value = u32::try_from(value).map_err(|_| invalid())?;
+        let maxvalue = u32::try_from(maxvalue).map_err(|_| invalid())?;
         if value > maxvalue {
             return Err(invalid());
         }
@@ -215,7 +220,12 @@ impl SemLock {
     }
 
     #[pyo3(signature = (block=true, timeout=None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = is_true)] block: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
         self.take(py, deadline(block, timeout)?)
     }
 

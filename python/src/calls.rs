@@ -1,0 +1,70 @@
+//! Calls of what may run Python code.
+//!
+//! Before version 3.14, Python ends daemon threads at the interpreter's end by `pthread_exit`, the next time they ask for its
+//! lock. That unwinds the stack; through frames of Rust it may not go, and the process would abort. PyO3 sees to threads that
+//! come back from a wait. But code in Python lets go of the lock every few milliseconds, and asks for it again deep inside. So
+//! whatever calls such code calls it from here, where the thread stays as it is until the process is gone, as it does in 3.14.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// Only what is declared so can be unwound out of.
+mod raw {
+    use pyo3::ffi::PyObject;
+
+    unsafe extern "C-unwind" {
+        pub(super) fn PyObject_Call(
+            callable: *mut PyObject,
+            arguments: *mut PyObject,
+            keywords: *mut PyObject,
+        ) -> *mut PyObject;
+        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+    }
+}
+
+/// Dropped when the thread is being ended, and never else.
+struct Stay;
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Calls `callable`.
+pub(crate) fn call<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error: Into<PyErr>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = callable.py();
+    let arguments = arguments.into_pyobject(py).map_err(Into::into)?;
+    let keywords = keywords.map_or(core::ptr::null_mut(), |keywords| keywords.as_ptr());
+    // The last to be made, so the first to be dropped.
+    let stay = Stay;
+    // SAFETY: a callable, a tuple, and a dictionary or null, all of which are held here.
+    let result = unsafe { raw::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords) };
+    core::mem::forget(stay);
+    // SAFETY: a new reference, or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
+/// The next item of an iterator.
+pub(crate) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = iterator.py();
+    let stay = Stay;
+    // SAFETY: an iterator, which is held by who calls this.
+    let item = unsafe { raw::PyIter_Next(iterator.as_ptr()) };
+    core::mem::forget(stay);
+    // SAFETY: a new reference, or null, with or without an error set.
+    let item = unsafe { Bound::from_owned_ptr_or_opt(py, item) };
+    match item {
+        Some(item) => Ok(Some(item)),
+        // SAFETY: no preconditions.
+        None if unsafe { !ffi::PyErr_Occurred().is_null() } => Err(PyErr::fetch(py)),
+        None => Ok(None),
+    }
+}

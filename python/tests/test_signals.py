@@ -180,15 +180,15 @@ def test_children_that_end_all_the_time(mp):
 def test_an_interrupted_get_takes_nothing(fork):
     """Control-C at any moment: what was put is received before or after, each once."""
     queue, count = fork.Queue(), 2000
+    got, armed, over = [], [], threading.Event()
 
     class Stop(Exception):
         pass
 
     def handle(*_):
-        raise Stop
-
-    before = signal.signal(signal.SIGUSR1, handle)
-    over = threading.Event()
+        if armed:
+            armed.clear()
+            raise Stop
 
     def disturb():
         while not over.wait(0.002):
@@ -201,24 +201,25 @@ def test_an_interrupted_get_takes_nothing(fork):
                 time.sleep(0.0005)
         queue.put(None)
 
-    got, interrupted = [], 0
+    before, interrupted = signal.signal(signal.SIGUSR1, handle), 0
     putter, _ = in_thread(put)
     disturber = threading.Thread(target=disturb, daemon=True)
     disturber.start()
-    is_over = False
-    while not is_over:
-        try:
-            # Without a step of the interpreter between the call and the keeping of its result: there, a handler that raises
-            # would lose the result of any function.
-            got.extend(iter(queue.get, None))
-            is_over = True
-        except Stop:
-            interrupted += 1
-    signal.signal(signal.SIGUSR1, lambda *_: None)
-    over.set()
-    disturber.join()
+    try:
+        while len(got) < count:
+            try:
+                armed.append(1)
+                # Without a step of the interpreter between the call and the keeping of its result: there, a handler that
+                # raises would lose the result of any function.
+                got.extend(iter(queue.get, None))
+            except Stop:
+                interrupted += 1
+    finally:
+        armed.clear()
+        over.set()
+        disturber.join()
+        signal.signal(signal.SIGUSR1, before)
     putter.join()
-    signal.signal(signal.SIGUSR1, before)
     assert got == list(range(count))
     assert interrupted > 0
 

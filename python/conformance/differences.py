@@ -28,12 +28,6 @@ EXPLAINED = {
         "messages do not go through the descriptor: nobody can write half of one there",
     ),
     ("Queue", "type"): (r"returns \(<class 'MODULE\.queues\.Queue'>", "it is our class"),
-    ("Queue", "empty() after close (used queue)"): (
-        r"raises builtins\.ValueError\('Queue <.*> is closed'\)",
-        "the standard library trips over its closed pipe",
-    ),
-    ("Queue", "qsize() after close"): (r"returns \d+", "as many as there are"),
-    ("Queue", "Queue(2**31)"): (r"raises builtins\.OverflowError\(", "the same error in other words"),
     ("Queue", "put(lambda) unpicklable"): (
         r"raises (builtins\.AttributeError|_pickle\.PicklingError)\(",
         "the caller learns of it, not a thread's traceback; `RINGWAY_PICKLING_ERRORS=feeder` is as the standard library",
@@ -75,10 +69,7 @@ EXPLAINED = {
 
 #: Which of those depend on the version of Python or on chance: they need not show.
 MAY_BE_EQUAL = {
-    ("Queue", "empty() after close (used queue)"),
-    ("Queue", "qsize() after close"),
     ("Queue", "10 MB put: qsize/empty"),
-    ("Queue", "Queue(2**31)"),
     ("Connection", "recv() when peer closed with unread data (duplex)"),
     ("Lock / RLock / Semaphore", "acquire(blocking=False) keyword"),
     ("Condition / Event / Barrier", "Barrier(0)"),

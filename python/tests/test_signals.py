@@ -180,21 +180,15 @@ def test_children_that_end_all_the_time(mp):
 def test_an_interrupted_get_takes_nothing(fork):
     """Control-C at any moment: what was put is received before or after, each once."""
     queue, count = fork.Queue(), 2000
+    got, armed, over = [], [], threading.Event()
 
     class Stop(Exception):
         pass
 
-    # Once for each time that somebody is there to catch it.
-    is_caught = False
-
     def handle(*_):
-        nonlocal is_caught
-        if is_caught:
-            is_caught = False
+        if armed:
+            armed.clear()
             raise Stop
-
-    before = signal.signal(signal.SIGUSR1, handle)
-    over = threading.Event()
 
     def disturb():
         while not over.wait(0.002):
@@ -205,29 +199,27 @@ def test_an_interrupted_get_takes_nothing(fork):
             queue.put(number)
             if number % 10 == 0:
                 time.sleep(0.0005)
-        # More than one: between the end and the note that it was there, a handler may raise too.
-        queue.put_many([None] * 100)
+        queue.put(None)
 
-    got, interrupted = [], 0
+    before, interrupted = signal.signal(signal.SIGUSR1, handle), 0
     putter, _ = in_thread(put)
     disturber = threading.Thread(target=disturb, daemon=True)
     disturber.start()
-    is_over = False
-    while not is_over:
-        try:
-            # Without a step of the interpreter between the call and the keeping of its result: there, a handler that raises
-            # would lose the result of any function.
-            is_caught = True
-            got.extend(iter(queue.get, None))
-            is_over = True
-        except Stop:
-            interrupted += 1
-    is_caught = False
-    signal.signal(signal.SIGUSR1, lambda *_: None)
-    over.set()
-    disturber.join()
+    try:
+        while len(got) < count:
+            try:
+                armed.append(1)
+                # Without a step of the interpreter between the call and the keeping of its result: there, a handler that
+                # raises would lose the result of any function.
+                got.extend(iter(queue.get, None))
+            except Stop:
+                interrupted += 1
+    finally:
+        armed.clear()
+        over.set()
+        disturber.join()
+        signal.signal(signal.SIGUSR1, before)
     putter.join()
-    signal.signal(signal.SIGUSR1, before)
     assert got == list(range(count))
     assert interrupted > 0
 

@@ -23,12 +23,20 @@ _NO_LIMIT = 2**31 - 1
 
 
 class Queue(_ringway.Queue):
-    """A queue of objects between processes.
+    """A queue of objects between processes, of any number to any number.
 
-    `maxsize` objects fit into it; with 0 there is no limit, and `put` does not block. `name` makes it one that any process
-    of this user finds by that name, also Rust programs and the command `ringway queue`; `Queue.attach(name)` finds one.
+    `maxsize` objects fit into it; with 0 there is no limit, and `put` does not block. What has no room in shared memory waits in
+    the process that has put it, and goes from there in order; that process ends when it is gone. A process that is killed
+    blocks nobody, and what it had put into shared memory is received.
+
+    With a `name` any process of this user finds it, also Rust programs and the command `ringway queue`: a call with the same name,
+    or `Queue.attach(name)`. It holds `maxsize` objects, at most 8192 (512 if there is no `maxsize`), and then blocks. `mode` are
+    the permissions of its file; `unlink()` removes the name.
+
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
-    `message_size` bytes (128) have memory of their own each.
+    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory.
+
+    It can be iterated over, also by `async for`: until somebody calls `shutdown()` and nothing is left.
     """
 
     #: Whether `put` raises the error of an object that cannot be pickled. If not, `_on_queue_feeder_error` gets it, as in
@@ -150,7 +158,8 @@ class Queue(_ringway.Queue):
 class JoinableQueue(Queue):
     """A queue that knows how many of the objects that were put are done: exactly, also if processes are killed.
 
-    An object that a killed process had taken stays unfinished, as in the standard library.
+    Whoever has taken an object calls `task_done()` when it is done; `join()` waits for all. An object that a killed process had
+    taken stays unfinished, as in the standard library: `join(timeout)` finds that out.
     """
 
     _counts = True

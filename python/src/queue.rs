@@ -430,6 +430,9 @@ impl Queue {
         self.fill(opened, None)
     }
 
+    /// Puts an object into the queue. If there is no room, waits for it, at most `timeout` seconds; or not at all, if `block` is
+    /// false. Then it raises `queue.Full`. `ValueError` if this process has closed the queue, `ShutDown` if anybody has shut it
+    /// down, and what the pickler raises if the object cannot be pickled.
     #[pyo3(signature = (obj, block=true, timeout=None))]
     fn put(
         slf: &Bound<'_, Self>,
@@ -450,10 +453,14 @@ impl Queue {
         }
     }
 
+    /// `put(obj, False)`.
     fn put_nowait(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         Queue::put(slf, obj, false, None)
     }
 
+    /// Takes the next object out of the queue. If there is none, waits for it, at most `timeout` seconds; or not at all, if `block`
+    /// is false. Then it raises `queue.Empty`. `ValueError` if this process has closed the queue, `ShutDown` if anybody has shut it
+    /// down and nothing is left, `ForeignMessage` if what came was not put by this package.
     #[pyo3(signature = (block=true, timeout=None))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
@@ -464,6 +471,7 @@ impl Queue {
         inner.get(py, deadline(block, timeout)?)
     }
 
+    /// `get(False)`.
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         inner.get(py, Deadline::NOW)

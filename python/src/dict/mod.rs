@@ -281,6 +281,7 @@ impl Dict {
         self._keys(py)?.try_iter()
     }
 
+    /// A copy of the value of `key`; without one, `default`.
     #[pyo3(signature = (key, default=None, /))]
     fn get<'py>(
         &self,

@@ -27,6 +27,9 @@ WATCHDOG = 90
 
 
 def pytest_configure(config):
+    # Whoever starts this in the background has them ignored, and so have all children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     config.addinivalue_line("markers", "quick: for every version of Python, not only the machine's")
     # Children that are spawned import the main module. It is pytest's, which would take longer than most tests.
     main = sys.modules["__main__"]

@@ -175,7 +175,7 @@ def test_objects_can_be_received_as_bytes():
 
 def test_bytes_that_are_no_object_say_so():
     a, b = Pipe()
-    for nonsense, error in (b"hello", pickle.UnpicklingError), (b"", EOFError), (b"\x04short", ValueError):
+    for nonsense, error in (b"hello", pickle.UnpicklingError), (b"", EOFError), (b"\x04short", pickle.UnpicklingError):
         a.send_bytes(nonsense)
         with pytest.raises(error):
             b.recv()

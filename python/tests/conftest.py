@@ -27,6 +27,8 @@ WATCHDOG = 90
 
 
 def pytest_configure(config):
+    # In a shell's background it is ignored, and so would be the Control-C that tests send to their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "quick: for every version of Python, not only the machine's")
     # Children that are spawned import the main module. It is pytest's, which would take longer than most tests.
     main = sys.modules["__main__"]

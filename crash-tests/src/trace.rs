@@ -23,6 +23,9 @@ const ASLEEP: u8 = 1;
 const NEWS: u8 = 2;
 
 impl Position {
+    /// What was not planned.
+    pub(crate) const NOWHERE: Self = Position { address: 0, asleep: false };
+
     pub(crate) fn to_bytes(self) -> [u8; 9] {
         Met { position: self, is_news: false }.to_bytes()
     }
@@ -113,6 +116,11 @@ impl Trace {
     /// Whether both went the same way.
     pub(crate) fn is_alike(&self, other: &Trace) -> bool {
         self.positions == other.positions
+    }
+
+    /// Whether a victim on its way to this position falls asleep, so that single steps alone do not lead there.
+    pub(crate) fn sleeps_before(&self, number: usize) -> bool {
+        self.positions[..=number].iter().any(|position| position.asleep)
     }
 
     /// The numbers of the positions to kill at. All, unless the operation is long: then those where others see

@@ -78,10 +78,13 @@ pub(crate) struct Trace {
 }
 
 /// An operation of so many instructions is not long.
-const SHORT: usize = 1000;
+const SHORT: usize = 500;
 
 /// See [`Trace::choose`].
 const ONE_IN: usize = 16;
+
+/// So many of them are enough.
+const SAMPLES: usize = 400;
 
 /// What running into a breakpoint costs, in steps.
 const HIT: u32 = 3;
@@ -124,12 +127,13 @@ impl Trace {
     }
 
     /// The numbers of the positions to kill at. All, unless the operation is long: then those where others see
-    /// something else than at the one before, and of the rest one in so many,
-    /// but none in the middle of a copy in private memory.
+    /// something else than at the one before, and of the rest one in so many, but none in the middle of a copy in
+    /// private memory.
     pub(crate) fn choose(&self, at_every_one: bool) -> Vec<usize> {
         let all = at_every_one || !self.is_long();
+        let one_in = ONE_IN.max(self.last() / SAMPLES);
         let chosen = |&number: &usize| {
-            let sampled = number.is_multiple_of(ONE_IN) && !self.is_repeated(number);
+            let sampled = number.is_multiple_of(one_in) && !self.is_repeated(number);
             all || self.news[number] || sampled || number == self.last()
         };
         (0..=self.last()).filter(chosen).collect()

@@ -362,7 +362,7 @@ needs_command = pytest.mark.skipif(not command, reason="RINGWAY_COMMAND is not t
 
 
 def run(*arguments, **keywords):
-    done = subprocess.run([command, *arguments], capture_output=True, timeout=60, **keywords)
+    done = subprocess.run([command, *arguments], capture_output=True, **keywords)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

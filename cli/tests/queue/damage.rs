@@ -6,13 +6,21 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-use crate::{get, place_with, put, remove};
+use crate::{get, place_with, put, remove, support::Place};
 
 #[test]
 fn a_damaged_file_ends_in_a_message() {
-    let place = place_with(&["--capacity", "16"]);
+    damage(&place_with(&["--capacity", "16"]));
+}
+
+#[test]
+fn a_damaged_tally_ends_in_a_message() {
+    damage(&place_with(&["--capacity", "16", "--tally"]));
+}
+
+fn damage(place: &Place) {
     let path = place.0.join("jobs");
-    put(&place, &["--lines"], *b"1\n22\n333\n").succeed();
+    put(place, &["--lines"], *b"1\n22\n333\n").succeed();
     place.start(&["queue", "drain", "jobs"]).succeed();
     let len = 64 << 10;
     let mut good = vec![0; len];
@@ -50,7 +58,7 @@ fn a_damaged_file_ends_in_a_message() {
     }
     assert_eq!(codes.len(), 2, "some do harm and some do none");
     file.set_len(100).unwrap();
-    get(&place, &[]).fail("jobs: the file has 100 bytes of the ");
+    get(place, &[]).fail("jobs: the file has 100 bytes of the ");
     fs::remove_file(path).unwrap();
 }
 

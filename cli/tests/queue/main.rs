@@ -7,6 +7,7 @@ mod kinds;
 mod messages;
 #[path = "../support/mod.rs"]
 mod support;
+mod tally;
 
 use std::process::ChildStdout;
 

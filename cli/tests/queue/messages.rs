@@ -9,7 +9,7 @@ use crate::{
 
 #[test]
 fn lines_come_out_as_they_went_in() {
-    for options in [&[][..], &["--plain"]] {
+    for options in [&[][..], &["--plain"], &["--tally"]] {
         let place = place_with(options);
         let input = b"one\r\n\nthree\nfour";
         put(&place, &["--lines", "--close"], *input).succeed();

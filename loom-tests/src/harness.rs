@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Model {
     /// Named by the race.
     pub(crate) name: &'static str,
-    /// How many times a running thread may be preempted in one execution (loom's preemption bound).
+    /// How many times a running thread may be preempted in one execution (loom's preemption bound). Two or three, but one
+    /// where that is enough for the mutants and one more takes a minute: `RINGWAY_LOOM_PREEMPTIONS` looks deeper.
     pub(crate) preemptions: usize,
     /// The scenario.
     pub(crate) body: fn(),

@@ -41,19 +41,19 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         name: "other_sender_dies_silently",
-        preemptions: 3,
+        preemptions: 2,
         body: other_sender_dies::<SILENT>,
         kills: &["bell.look", "barrier.sleeper"],
     },
     Model {
         name: "other_sender_dies_before_its_byte",
-        preemptions: 3,
+        preemptions: 2,
         body: other_sender_dies::<BEFORE>,
         kills: &["bell.put_first", "bell.put_failed"],
     },
     Model {
         name: "other_sender_dies_behind_its_byte",
-        preemptions: 3,
+        preemptions: 2,
         body: other_sender_dies::<BEHIND>,
         kills: &["bell.rearm", "bell.stale"],
     },

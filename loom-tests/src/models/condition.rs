@@ -50,7 +50,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         name: "two_leave_when_one_is_told",
-        preemptions: 2,
+        preemptions: 1,
         body: two_leave_when_one_is_told,
         kills: &["condition.leavers_are_counted_off", "condition.leavers_take"],
     },

@@ -33,7 +33,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         name: "ready_out_of_order",
-        preemptions: 2,
+        preemptions: 1,
         body: ready_out_of_order,
         kills: &["waiter.baton"],
     },

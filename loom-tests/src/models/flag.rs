@@ -17,7 +17,7 @@ pub(crate) const MODELS: &[Model] = &[
     Model { name: "pulse", preemptions: 3, body: pulse, kills: &["flag.pulse", "flag.wakes"] },
     Model { name: "two_wait", preemptions: 2, body: two_wait, kills: &["flag.wakes_all"] },
     Model { name: "cleared_by_who_looks", preemptions: 3, body: cleared_by_who_looks, kills: &["flag.clear", "flag.set"] },
-    Model { name: "set_twice", preemptions: 3, body: set_twice, kills: &["flag.look"] },
+    Model { name: "set_twice", preemptions: 2, body: set_twice, kills: &["flag.look"] },
 ];
 
 struct Shared {

@@ -27,7 +27,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model {
         name: "killed_at_any_step",
-        preemptions: 2,
+        preemptions: 1,
         body: killed_at_any_step,
         kills: &["journal.settle", "journal.finish_fence"],
     },

@@ -49,7 +49,7 @@ pub(crate) const MODELS: &[Model] = &[
     },
     Model { name: "dies_replacing", preemptions: 2, body: dies_in::<REPLACE>, kills: &["map.settled", "map.mending"] },
     Model { name: "dies_removing", preemptions: 2, body: dies_in::<REMOVE>, kills: &["map.settled", "map.mending"] },
-    Model { name: "dies_clearing", preemptions: 2, body: dies_in::<CLEAR>, kills: &["map.settled"] },
+    Model { name: "dies_clearing", preemptions: 1, body: dies_in::<CLEAR>, kills: &["map.settled"] },
     Model { name: "dies_mending", preemptions: 2, body: dies_mending, kills: &["map.mending"] },
 ];
 

@@ -18,7 +18,7 @@ cleanup() {
 trap cleanup EXIT
 
 fail() { echo "shell.sh: $*" >&2; exit 1; }
-ringway() { timeout --foreground -s KILL 120 "$binary" "$@"; }
+ringway() { timeout --foreground -s KILL 600 "$binary" "$@"; }
 # expect WHAT GOT WANTED
 expect() {
     [ "$2" = "$3" ] || fail "$1: $2, expected $3"
@@ -235,8 +235,10 @@ count() {
     done
 }
 rm -f "$scratch/begun"
-count 100 > "$scratch/counted.1" 2>&1 & first=$!
-count 100 > "$scratch/counted.2" 2>&1 & second=$!
+# The last turn of each comes after the third one has the lock: so both wait when that one is killed.
+count_both() { count 99 && until [ -e "$scratch/begun" ]; do sleep 0.01; done && count 1; }
+count_both > "$scratch/counted.1" 2>&1 & first=$!
+count_both > "$scratch/counted.2" 2>&1 & second=$!
 { count 50 && exec "$binary" lock counter -- sh -c "$begin && touch $scratch/begun && exec sleep 1000" "$scratch/number"; } &
 third=$!
 await test -e "$scratch/begun"

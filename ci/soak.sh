@@ -45,8 +45,8 @@ planted lock.take_over_exactly mutex
 planted gate.unlock_wakes mutex
 planted count.wakes permits
 planted permits.patrol permits
-planted flag.wakes token
-planted condition.look_before_unlock token
+planted flag.wakes turns
+planted condition.look_before_unlock turns
 planted rendezvous.log barrier
 "$shipping" $((seconds / 4 + 1)) "$@"
 "$instrumented" $((seconds - seconds / 4)) "$@"

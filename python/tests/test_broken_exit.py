@@ -3,6 +3,7 @@
 Before version 3.14 Python ends such threads where they next ask for its lock, also if they were called by native code.
 """
 
+import concurrent.futures
 import subprocess
 import sys
 
@@ -109,19 +110,19 @@ if __name__ == "__main__":
 """
 
 
-def run(tmp_path, *arguments):
+def test_daemon_threads_in_each_call(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    return subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True)
 
+    def run(*arguments):
+        return subprocess.run([sys.executable, program, *arguments], capture_output=True, text=True)
 
-def test_daemon_threads_in_each_call(tmp_path):
-    kinds = run(tmp_path).stdout.strip().split(";")
+    kinds = run().stdout.strip().split(";")
     assert len(kinds) > 20
-    for kind in kinds:
-        # Those that run Python code from native code need more than one try.
-        for _ in range(4 if "pickling" in kind or kind == "an iterator" else 1):
-            ended = run(tmp_path, kind)
+    # Those that run Python code from native code need more than one try.
+    tries = [kind for kind in kinds for _ in range(4 if "pickling" in kind or kind == "an iterator" else 1)]
+    with concurrent.futures.ThreadPoolExecutor(6) as several:
+        for kind, ended in zip(tries, several.map(run, tries)):
             assert (ended.returncode, ended.stderr) == (0, ""), kind
 
 

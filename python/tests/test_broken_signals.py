@@ -63,22 +63,25 @@ def test_nothing_received_is_lost(fork, kind, size):
         reader, writer = ringway.Pipe()
         get, put = reader.recv, writer.send
     else:
-        queue = getattr(ringway, kind)()
+        # Whoever sends does so until there were enough signals: not into memory without end.
+        queue = ringway.SimpleQueue() if kind == "SimpleQueue" else getattr(ringway, kind)(count)
         get, put = queue.get, queue.put
     got, enough = [], fork.Event()
     with Storm() as storm:
         child = fork.start(put_now_and_then, os.getpid(), put, count, size, enough)
-        while not got or got[-1][0] != "end":
-            try:
-                storm.is_armed = True
-                # Without a step of Python between one `get` and the next: an error comes out of a `get`.
-                got.extend(iter(get, None))
-            except Interrupt:
-                if storm.count > 10:
-                    enough.set()
-        storm.is_armed = False
-        child.kill()
-        child.join()
+        try:
+            while not got or got[-1][0] != "end":
+                try:
+                    storm.is_armed = True
+                    # Without a step of Python between one `get` and the next: an error comes out of a `get`.
+                    got.extend(iter(get, None))
+                except Interrupt:
+                    if storm.count > 10:
+                        enough.set()
+        finally:
+            storm.is_armed = False
+            child.kill()
+            child.join()
     _, sent = got.pop()
     assert sent >= count and [number for number, _ in got] == list(range(sent))
 

@@ -285,14 +285,18 @@ def test_what_travels_leaves_nothing_behind(ctx):
 
 
 def test_children_that_come_and_go_leave_room_for_others():
-    """More of them, one after the other, than can take part at once."""
+    """More of them, some after the others, than can take part at once."""
     r, w = Pipe(False)
-    for number in range(1100):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                w.send(number)
-            finally:
-                os.kill(os.getpid(), signal.SIGKILL)
-        assert r.recv() == number
-        os.waitpid(pid, 0)
+    for first in range(0, 1100, 50):
+        numbers, pids = range(first, first + 50), []
+        for number in numbers:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    w.send(number)
+                finally:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            pids.append(pid)
+        assert sorted(r.recv() for _ in pids) == list(numbers)
+        for pid in pids:
+            os.waitpid(pid, 0)

@@ -27,7 +27,7 @@ def measures():
     return descriptors(), memory_files(), mappings(), len(os.listdir("/proc/self/task"))
 
 
-# 3000 take some seconds; 10 000 more than half a minute.
+# More than there may be at once, so that nothing but their going makes room.
 @pytest.mark.parametrize("what", ["Queue", "JoinableQueue", "SimpleQueue", "Pipe"])
 def test_thousands_come_and_go(what):
     mp = Context("fork")
@@ -44,7 +44,7 @@ def test_thousands_come_and_go(what):
     for _ in range(20):
         use()
     before = measures()
-    for _ in range(10_000 if what == "Pipe" else 3000):
+    for _ in range(1100):
         use()
     after = measures()
     assert all(now <= then + 4 for now, then in zip(after, before)), (before, after)
@@ -69,7 +69,7 @@ def test_what_was_lent_out_comes_back():
 
 def test_processes_come_and_go(mp):
     queue, lock = mp.Queue(), mp.Lock()
-    rounds = 60 if mp.method == "fork" else 15
+    rounds = 60 if mp.method == "fork" else 8
 
     def use():
         fresh = mp.Queue()

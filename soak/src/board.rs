@@ -203,11 +203,20 @@ pub(crate) enum Recovery {
     Permit,
     /// A barrier that was broken was reset.
     Barrier,
+    /// The token of a dead holder was taken.
+    Token,
+    /// The lock of a map was taken whose last writer had died with it.
+    Map,
 }
 
-pub(crate) const RECOVERIES: usize = 3;
-pub(crate) const RECOVERY_NAMES: [&str; RECOVERIES] =
-    ["mutexes of dead owners", "permits of dead holders", "broken barriers"];
+pub(crate) const RECOVERIES: usize = 5;
+pub(crate) const RECOVERY_NAMES: [&str; RECOVERIES] = [
+    "mutexes of dead owners",
+    "permits of dead holders",
+    "broken barriers",
+    "tokens of dead holders",
+    "maps of dead writers",
+];
 
 /// The mapped file.
 pub(crate) struct Board {

@@ -35,6 +35,21 @@ struct Player {
     /// When it is to be started (again).
     due: Option<u64>,
     fate: Fate,
+    /// How many calls each slot had made when this one was stopped or held.
+    calls_of_others: [u64; SLOTS],
+}
+
+impl Player {
+    /// The judge, who is not to come yet.
+    const NONE: Player = Player {
+        part: scenarios::JUDGE,
+        slot: JUDGES_SLOT,
+        child: None,
+        incarnation: 0,
+        due: None,
+        fate: Fate::Nothing,
+        calls_of_others: [0; SLOTS],
+    };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +129,7 @@ impl Episode {
         let mut random = Random::new(plan.draw("blows"));
         let player = |(slot, part)| {
             let due = Some(now + random.below(3 * MILLI));
-            Player { part, slot, child: None, incarnation: 0, due, fate: Fate::Nothing }
+            Player { part, slot, due, ..Player::NONE }
         };
         let players = cast.into_iter().enumerate().map(player).collect();
         let pace = plan.pick("pace", &[5, 10, 20, 40]);
@@ -302,14 +317,7 @@ impl Episode {
                     .map(|object| object.participants.iter().filter(|process| !process.alive).count())
                     .sum();
                 self.repaired(Repair::Place, self.died_attached.saturating_sub(rows as u64));
-                self.players.push(Player {
-                    part: scenarios::JUDGE,
-                    slot: JUDGES_SLOT,
-                    child: None,
-                    incarnation: 0,
-                    due: Some(now),
-                    fate: Fate::Nothing,
-                });
+                self.players.push(Player { due: Some(now), ..Player::NONE });
             }
             // The judge has the last ends now.
             Stage::Judge if self.players.last().is_some_and(|judge| judge.child.is_some()) => {
@@ -385,7 +393,9 @@ impl Episode {
         let anybody_stopped = self.players.iter().any(is_stopped);
         let running: Vec<usize> =
             self.players.iter().filter(|player| is_free(player)).map(|player| player.slot).collect();
-        let stall = self.watch.look(&self.board, &running, anybody_stopped, now);
+        let free = self.players.iter().filter(|player| self.is_free_to_go(player));
+        let free: Vec<usize> = free.map(|player| player.slot).collect();
+        let stall = self.watch.look(&self.board, &running, &free, anybody_stopped, now);
         if stall > self.hang {
             self.faults.push(format!("hang: {} stands still", self.watch.who));
         } else if self.stage != Stage::Run && self.watch.in_stage() > self.hang {

@@ -2,7 +2,8 @@
 //! has what it waits for.
 //!
 //! The clock stands still while anybody is stopped or held, so a standstill does not begin anew with each of them; and
-//! while the watch itself is kept from running, because then others are too.
+//! while the watch itself is kept from running, because then others are too. For those who wait for nobody there is another
+//! one, which goes on while others are stopped.
 
 use crate::board::{Call, LANES, READ, SLOTS, Sheet, WRITE, call_name};
 
@@ -19,6 +20,8 @@ pub(crate) struct Watch {
     looked: u64,
     /// The time for which nobody was stopped.
     clock: u64,
+    /// The time for which we were running.
+    all_the_time: u64,
     /// What the clock was when this stage began.
     stage: u64,
     /// What the clock was when something was last sent or received.
@@ -27,6 +30,8 @@ pub(crate) struct Watch {
     senders: [Since; SLOTS],
     /// What it was when each call's deadline had passed.
     overdue: [Since; SLOTS],
+    /// What the other clock was when each call of those who wait for nobody began.
+    free: [Since; SLOTS],
     /// The longest so far.
     pub(crate) longest: u64,
     /// Who stood still then.
@@ -52,14 +57,26 @@ impl Since {
 
 impl Watch {
     pub(crate) fn new(now: u64) -> Self {
-        let (lanes, senders, overdue) = Default::default();
-        Watch { looked: now, clock: 0, stage: 0, lanes, senders, overdue, longest: 0, who: String::new() }
+        let (lanes, senders, overdue, free) = Default::default();
+        let (clock, all_the_time, stage) = Default::default();
+        let (longest, who) = Default::default();
+        Watch { looked: now, clock, all_the_time, stage, lanes, senders, overdue, free, longest, who }
     }
 
-    /// Looks at everybody who is alive. Returns for how long the worst of them has been standing still by now.
-    pub(crate) fn look(&mut self, sheet: &Sheet, running: &[usize], anybody_stopped: bool, now: u64) -> u64 {
+    /// Looks at everybody who is alive. Returns for how long the worst of them has been standing still by now. Those who are
+    /// `free` wait for nobody, and nothing holds them.
+    pub(crate) fn look(
+        &mut self,
+        sheet: &Sheet,
+        running: &[usize],
+        free: &[usize],
+        anybody_stopped: bool,
+        now: u64,
+    ) -> u64 {
+        let passed = now.saturating_sub(self.looked).min(BLINK);
+        self.all_the_time += passed;
         if !anybody_stopped {
-            self.clock += now.saturating_sub(self.looked).min(BLINK);
+            self.clock += passed;
         }
         self.looked = now;
         sheet.clock.store(self.clock, WRITE);
@@ -90,6 +107,14 @@ impl Watch {
             let late = due != 0 && due < now && call != 0 && slot.calls.load(READ) == calls;
             let stall = self.overdue[at].look(calls, late, clock);
             worst = worst.max(self.note(stall, || format!("process {at}, late in {}", call_name(call))));
+        }
+        for at in 0..SLOTS {
+            let slot = &sheet.slots[at];
+            let calls = slot.calls.load(READ);
+            let is_in_one = slot.call.load(READ) != 0 && slot.calls.load(READ) == calls;
+            let expected = is_in_one && free.contains(&at);
+            let stall = self.free[at].look(calls, expected, self.all_the_time);
+            worst = worst.max(self.note(stall, || format!("process {at}, who waits for nobody,")));
         }
         worst
     }

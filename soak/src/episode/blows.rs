@@ -1,6 +1,6 @@
 //! What the supervisor does to the members of an episode while it runs.
 
-use super::{Episode, MILLI};
+use super::{Episode, MILLI, Player};
 use crate::board::{COUNT, READ, Repair, TRAPPED, WRITE};
 use crate::{sys, widen};
 use ringway::inspect::{Detail, Lock};
@@ -101,6 +101,7 @@ impl Episode {
                         let time = [0, 2, 20, 150][self.random.weighted(&[4, 4, 4, 1])] * MILLI;
                         let time = self.random.below(time + 1);
                         self.players[at].fate = Fate::Held(now + time, then);
+                        self.note_the_free(at);
                     } else if now > until {
                         // It sleeps, or does nothing shared. If it walks into the trap just now, we see it later.
                         slot.trap.store(0, WRITE);
@@ -109,7 +110,7 @@ impl Episode {
                         }
                     }
                 }
-                Fate::Held(until, then) if now >= until => {
+                Fate::Held(until, then) if now >= until && self.the_free_went_on(at) => {
                     if then == Then::Kill {
                         self.look_what_it_holds(at);
                         self.kill(at);
@@ -123,7 +124,7 @@ impl Episode {
                         self.release(at);
                     }
                 }
-                Fate::Stopped(until, then) if now >= until => {
+                Fate::Stopped(until, then) if now >= until && self.the_free_went_on(at) => {
                     if then == Then::Kill {
                         self.look_what_it_holds(at);
                         self.kill(at);
@@ -146,6 +147,9 @@ impl Episode {
     }
 
     fn kill(&mut self, at: usize) {
+        if self.players[at].part.is_spared {
+            return self.release(at);
+        }
         let player = &mut self.players[at];
         player.fate = Fate::Killed;
         let slot = &self.board.slots[player.slot];
@@ -158,7 +162,29 @@ impl Episode {
         let millis = self.random.weighted(&[3, 3, 1]);
         let time = self.random.below([2, 30, 200][millis] * MILLI);
         self.players[at].fate = Fate::Stopped(now + time, then);
+        self.note_the_free(at);
         self.signal(at, libc::SIGSTOP);
+    }
+
+    /// How many calls those have made who wait for nobody, now that this one stands still.
+    fn note_the_free(&mut self, at: usize) {
+        self.players[at].calls_of_others = self.board.slots.each_ref().map(|slot| slot.calls.load(READ));
+    }
+
+    /// Whether all of them have made another one since, from its beginning to its end.
+    fn the_free_went_on(&self, at: usize) -> bool {
+        let before = &self.players[at].calls_of_others;
+        let went_on =
+            |player: &Player| self.board.slots[player.slot].calls.load(READ) > before[player.slot] + 1;
+        self.players.iter().filter(|player| self.is_free_to_go(player)).all(went_on)
+    }
+
+    /// Whether this one waits for nobody, and nothing holds it.
+    pub(super) fn is_free_to_go(&self, player: &Player) -> bool {
+        player.part.is_free
+            && player.child.is_some()
+            && matches!(player.fate, Fate::Nothing | Fate::Leaving | Fate::Trapping(..))
+            && self.board.slots[player.slot].attached.load(READ) != 0
     }
 
     /// Lets a member go on.

@@ -25,7 +25,8 @@ const PLACES: &str = "places";
 const WALKERS: usize = 4;
 /// Whoever cleans up has the place of a dead one meanwhile, and may be stopped with it.
 const SEATS: u16 = 2 * WALKERS as u16 + 1;
-const WALKER: Part = Part { name: "walker", only_sends: false, drains: false, ends: 0 };
+const WALKER: Part =
+    Part { name: "walker", only_sends: false, drains: false, ends: 0, is_spared: false, is_free: false };
 
 /// Bytes of a message; behind it are two counts that are the same when nobody is in the middle of it.
 const LEN: usize = 64;

@@ -15,7 +15,8 @@ const LANE: usize = 0;
 pub(super) const SEATS: u16 = 6;
 
 /// One who takes a lock, or waits with others.
-pub(super) const PARTY: Part = Part { name: "party", only_sends: false, drains: false, ends: 0 };
+pub(super) const PARTY: Part =
+    Part { name: "party", only_sends: false, drains: false, ends: 0, is_spared: false, is_free: false };
 
 /// Two to four of them.
 pub(super) fn cast(plan: &Plan) -> Vec<Part> {

@@ -13,6 +13,7 @@ mod bell;
 mod blobs;
 mod bytes;
 mod locks;
+mod map;
 mod mutex;
 mod names;
 mod permits;
@@ -21,8 +22,10 @@ mod pipes;
 mod queue;
 mod queues;
 mod spsc;
+mod tally;
 mod tasks;
 mod token;
+mod turns;
 
 /// Every scenario.
 pub(crate) const ALL: &[&dyn Scenario] = &[
@@ -36,11 +39,14 @@ pub(crate) const ALL: &[&dyn Scenario] = &[
     &queue::Queue,
     &blobs::Blobs,
     &tasks::Tasks,
+    &tally::Tallies,
     &mutex::Mutexes,
     &permits::Permits,
-    &token::Token,
+    &turns::Turns,
+    &token::Tokens,
     &barrier::Barriers,
     &arena::Arena,
+    &map::Maps,
 ];
 
 /// One kind of company.
@@ -111,11 +117,18 @@ pub(crate) struct Part {
     pub(crate) drains: bool,
     /// Which ends it is handed, where they have no name: see `Side::bit`.
     pub(crate) ends: u32,
+    /// It is stopped and held, but never killed.
+    pub(crate) is_spared: bool,
+    /// Its calls wait for nobody: it goes on while others are stopped, and they are stopped until it has.
+    pub(crate) is_free: bool,
 }
 
-pub(crate) const SENDER: Part = Part { name: "sender", only_sends: true, drains: false, ends: 1 };
-pub(crate) const RECEIVER: Part = Part { name: "receiver", only_sends: false, drains: true, ends: 2 };
-pub(crate) const JUDGE: Part = Part { name: "judge", only_sends: false, drains: false, ends: 3 };
+pub(crate) const SENDER: Part =
+    Part { name: "sender", only_sends: true, drains: false, ends: 1, is_spared: false, is_free: false };
+pub(crate) const RECEIVER: Part =
+    Part { name: "receiver", only_sends: false, drains: true, ends: 2, is_spared: false, is_free: false };
+pub(crate) const JUDGE: Part =
+    Part { name: "judge", only_sends: false, drains: false, ends: 3, is_spared: false, is_free: false };
 
 /// What the supervisor keeps for the others.
 #[derive(Default)]

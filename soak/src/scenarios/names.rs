@@ -18,7 +18,8 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 const LANE: usize = 0;
 const LEN: usize = 40;
 
-const WALKER: Part = Part { name: "walker", only_sends: false, drains: false, ends: 0 };
+const WALKER: Part =
+    Part { name: "walker", only_sends: false, drains: false, ends: 0, is_spared: false, is_free: false };
 
 /// In a gentle episode nobody removes a name that somebody uses, so it stays what it is.
 fn is_gentle(plan: &Plan) -> bool {

@@ -37,8 +37,10 @@ pub(super) const STREAM: Shape = Shape {
     long: 5,
 };
 
-const FIRST: Part = Part { name: "first end", only_sends: false, drains: false, ends: 1 };
-const SECOND: Part = Part { name: "second end", only_sends: false, drains: false, ends: 2 };
+const FIRST: Part =
+    Part { name: "first end", only_sends: false, drains: false, ends: 1, is_spared: false, is_free: false };
+const SECOND: Part =
+    Part { name: "second end", only_sends: false, drains: false, ends: 2, is_spared: false, is_free: false };
 
 impl Shape {
     fn capacity(&self, plan: &Plan) -> usize {

@@ -126,6 +126,16 @@ pub(super) fn nothing_is_left(judge: &Actor) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The books of a queue that counts say so too.
+pub(super) fn is_tallied(unfinished: u64) -> Result<(), Fault> {
+    let tally = look()?.tally.ok_or("a queue that counts has no counts")?;
+    if tally.unfinished == unfinished && tally.taken.wrapping_sub(tally.done) == unfinished {
+        Ok(())
+    } else {
+        Err(format!("{unfinished} are unfinished, and from outside it is {tally:?}"))
+    }
+}
+
 /// Reserves all there is at once: as much as of a new queue.
 pub(super) fn reserve_everything<'q>(
     extents: u64,

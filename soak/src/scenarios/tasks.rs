@@ -19,7 +19,8 @@ type Jobs = JoinableQueue<[u8]>;
 
 pub(super) struct Tasks;
 
-const JOINER: Part = Part { name: "joiner", only_sends: false, drains: false, ends: 0 };
+const JOINER: Part =
+    Part { name: "joiner", only_sends: false, drains: false, ends: 0, is_spared: false, is_free: false };
 
 const LARGEST_CHUNK: usize = 64 << 10;
 

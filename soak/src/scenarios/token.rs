@@ -1,65 +1,60 @@
-//! A token that goes round: a mutex says whose turn it is, and a condition variable or an event for each tells him. Nobody
-//! may sleep through his turn, whoever dies beside him.
+//! A lock that anybody gives back, and whose holders are killed, or leave it to others: never do two have it at a time, who
+//! takes it after a dead one is told so, and what was left in good order stays held until somebody gives it back.
 
 use super::bare::fault;
-use super::locks::{self, SEATS, come, go};
+use super::locks::{self, SEATS, cell, come, go, keep_on, set_cell};
 use super::{Part, Scenario};
 use crate::actor::{Actor, Fault};
-use crate::board::{Call, Phase, Recovery};
+use crate::board::{COUNT, Call, READ, Recovery, SLOTS, in_this_order};
 use crate::message::Sizes;
 use crate::plan::Plan;
-use bytemuck::{Pod, Zeroable};
-use ringway::{Condvar, Deadline, Error, Event, LockError, Mutex, MutexGuard};
+use ringway::inspect::{self, Detail, TokenState};
+use ringway::{AcquireError, Error, ReleaseError, Token};
 use std::time::Duration;
 
-pub(super) struct Token;
+mod duty;
 
-const MUTEX: &str = "token";
-const CONDVAR: &str = "passed";
+use duty::{Duty, Holder};
 
-fn event(part: usize) -> String {
-    format!("turn-{part}")
+pub(super) struct Tokens;
+
+const NAME: &str = "token";
+
+/// Who has it, as a [`Holder`]'s word, from after he took it until before he gives it back.
+const HOLDER: usize = 0;
+/// What is to be given back in the stead of one who left it: a [`Duty`].
+const DUTY: usize = 1;
+/// Whoever has the token writes the first, does something else, and then writes the second.
+const PAIR: [usize; 2] = [2, 3];
+/// How often somebody was told that the last holder had died.
+const TOLD: usize = 4;
+/// How many died while they attached, and so perhaps between giving back for a dead one and counting that; how many died
+/// while they perhaps had it. Some may be counted twice.
+const DIED_OPENING: usize = 5;
+const DIED_HOLDING: usize = 6;
+/// What each process is at: see the three below.
+const AT: usize = 8;
+
+const OPENING: u64 = 1;
+const TRYING: u64 = 2;
+
+/// Whether some leave it held for others to give back. Then nobody waits for ever: it may be himself who has to.
+fn is_left(plan: &Plan) -> bool {
+    plan.once_in(2, "left")
 }
 
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Turn {
-    /// How often it has been passed: it is the turn of that one, modulo their number.
-    passed: u64,
-    /// The same again, once that is done.
-    told: u64,
-    /// Nobody is to wait any more.
-    over: u64,
+fn open(actor: &mut Actor) -> impl FnOnce() -> Result<Token, Error> + use<> {
+    let wait = actor.any_wait();
+    move || Token::options().participants(SEATS).wait(wait).open_or_create(NAME)
 }
 
-/// Whether everybody is told by an event of his own, or all by one condition variable.
-fn has_events(plan: &Plan) -> bool {
-    plan.once_in(2, "events")
-}
-
-struct Handles {
-    turn: Mutex<Turn>,
-    passed: Condvar,
-    events: Vec<Event>,
-}
-
-fn open(actor: &mut Actor, parties: usize) -> impl FnOnce() -> Result<Handles, Error> + use<> {
-    let waits = [actor.any_wait(), actor.any_wait(), actor.any_wait()];
-    move || {
-        let turn = Mutex::options().participants(SEATS).wait(waits[0]).open_or_create(MUTEX)?;
-        let passed = Condvar::options().participants(SEATS).wait(waits[1]).open_or_create(CONDVAR)?;
-        let event = |part| Event::options().participants(SEATS).wait(waits[2]).open_or_create(&event(part));
-        Ok(Handles { turn, passed, events: (0..parties).map(event).collect::<Result<_, _>>()? })
-    }
-}
-
-impl Scenario for Token {
+impl Scenario for Tokens {
     fn name(&self) -> &'static str {
         "token"
     }
 
     fn about(&self) -> &'static str {
-        "a token that goes round by a condition variable or by events; nobody may sleep through his turn"
+        "a lock that anybody gives back; holders die with it, or leave it to others in good order"
     }
 
     fn cast(&self, plan: &Plan) -> Vec<Part> {
@@ -78,173 +73,246 @@ impl Scenario for Token {
         locks::is_gentle(plan)
     }
 
-    fn names(&self, plan: &Plan) -> Vec<String> {
-        let events = (0..self.cast(plan).len()).map(event);
-        [MUTEX.to_owned(), CONDVAR.to_owned()].into_iter().chain(events).collect()
+    fn names(&self, _: &Plan) -> Vec<String> {
+        vec![NAME.to_owned()]
     }
 
     fn play(&self, actor: &mut Actor) -> Result<(), Fault> {
-        let open = open(actor, self.cast(&actor.plan).len());
-        let handles = come(actor, open)?;
-        while !actor.must_leave() && actor.board.phase() == Phase::Run {
-            let is_over = if has_events(&actor.plan) {
-                turn_by_event(actor, &handles)?
-            } else {
-                turn_by_condition(actor, &handles)?
-            };
-            if is_over {
-                break;
+        mourn(actor, actor.slot_number());
+        is_at(actor, OPENING);
+        let open = open(actor);
+        let token = come(actor, open)?;
+        is_at(actor, 0);
+        keep_on(actor, |actor| {
+            if is_left(&actor.plan) {
+                discharge(actor, &token, false)?;
+            }
+            if hold_and(actor, &token, |actor| give(actor, &token))? {
+                is_at(actor, 0);
+            }
+            Ok(())
+        })?;
+        if is_left(&actor.plan) {
+            // Not what others would wait for in vain.
+            discharge(actor, &token, false)?;
+            if !locks::is_gentle(&actor.plan) && actor.random.one_in(2) {
+                return leave(actor, token);
             }
         }
-        if actor.board.phase() != Phase::Run {
-            end(actor, &handles)?;
-        }
-        go(actor, handles);
+        go(actor, token);
         Ok(())
     }
 
     fn judge(&self, judge: &mut Actor) -> Result<(), Fault> {
-        let parties = self.cast(&judge.plan).len();
-        let handles = open(judge, parties)().map_err(|error| fault("the judge's", error))?;
-        drop(take(judge, &handles.turn)?);
-        handles.events[0].set();
-        if !handles.events[0].wait_timeout(Duration::ZERO) || !handles.events[0].clear() {
-            return Err("an event that was set is not".to_owned());
+        (0..SLOTS).for_each(|slot| mourn(judge, slot));
+        let token = open(judge)().map_err(|error| fault("the judge's token", error))?;
+        discharge(judge, &token, true)?;
+        let taken = token.acquire_timeout(Duration::from_secs(10));
+        let taken = taken.map_err(|error| fault("a token that is in nobody's hands", error))?;
+        check(judge, &token, taken.was_recovered())?;
+        release(judge, &token)?;
+        match token.release() {
+            Err(ReleaseError::TooMany { bound: 1 }) => {}
+            other => return Err(format!("released twice: {other:?}")),
         }
-        drop(handles);
-        let names = self.names(&judge.plan);
-        locks::remove(&names.iter().map(String::as_str).collect::<Vec<_>>())
+        let (told, came_back) = (cell(judge, TOLD), token.recovered());
+        let (uncounted, most) = (cell(judge, DIED_OPENING), cell(judge, DIED_HOLDING));
+        if told > came_back + uncounted || came_back > most {
+            return Err(format!(
+                "{told} were told that the holder had died; it says that it came back {came_back} times; {most} died \
+                 with it at most, and {uncounted} while they may have been giving it back for a dead one"
+            ));
+        }
+        drop(token);
+        locks::remove(&[NAME])
     }
 }
 
-type Guard<'a> = MutexGuard<'a, Turn>;
-
-fn take<'a>(actor: &Actor, turn: &'a Mutex<Turn>) -> Result<Guard<'a>, Fault> {
-    whole(actor, actor.call(Call::Other, || turn.lock()))
+fn is_at(actor: &Actor, what: u64) {
+    in_this_order();
+    set_cell(actor, AT + actor.slot_number(), what);
+    in_this_order();
 }
 
-/// What the mutex protects, repaired if need be.
-fn whole<'a>(
-    actor: &Actor,
-    locked: Result<Guard<'a>, LockError<ringway::Inherited<'a, Turn>>>,
-) -> Result<Guard<'a>, Fault> {
-    let guard = match locked {
-        Ok(guard) => guard,
-        Err(LockError::OwnerDied(inherited)) => {
-            let torn = inherited.passed.abs_diff(inherited.told) > 1;
-            let guard = inherited.recover(|turn| turn.told = turn.passed);
-            actor.recovered(Recovery::Mutex, 1);
-            if torn {
-                return Err(format!("torn: the turn of a dead owner was {:?}", *guard));
-            }
-            guard
-        }
-        Err(error) => return Err(fault("lock", error.without_guard())),
+/// Counts what the last process of this slot was at when it died. One that ended in good order was at nothing.
+fn mourn(actor: &Actor, slot: usize) {
+    let died = match cell(actor, AT + slot) {
+        0 => return,
+        OPENING => DIED_OPENING,
+        _ => DIED_HOLDING,
     };
-    if guard.passed == guard.told {
-        Ok(guard)
-    } else {
-        Err(format!("torn: the turn was had as a whole one, with {:?}", *guard))
+    actor.board.cells[died].fetch_add(1, COUNT);
+    set_cell(actor, AT + slot, 0);
+}
+
+/// Takes it in one of the ways there are; whether its last holder died, or `None` if it is not to be had now.
+fn take(actor: &mut Actor, token: &Token) -> Result<Option<bool>, Fault> {
+    let timeout = actor.any_timeout();
+    let late = |result: &Result<_, AcquireError>| matches!(result, Err(AcquireError::Timeout));
+    // Nobody needs to look after others where nobody dies: they have seen to it before.
+    let for_ever = !is_left(&actor.plan) || locks::is_gentle(&actor.plan);
+    let result = match actor.random.below(4) {
+        0 => actor.call(Call::Other, || token.try_acquire()),
+        1..3 if for_ever => actor.call(Call::Other, || token.acquire()),
+        _ => actor.timed(Call::Other, timeout, late, |deadline| token.acquire_deadline(deadline))?,
+    };
+    match result {
+        Ok(taken) => Ok(Some(taken.was_recovered())),
+        Err(AcquireError::WouldBlock | AcquireError::Timeout) => Ok(None),
+        Err(error) => Err(fault("acquire", error)),
     }
 }
 
-/// How long to wait: if nobody is killed, until somebody says something.
-fn patience(actor: &mut Actor) -> Deadline {
-    if locks::is_gentle(&actor.plan) { Deadline::NEVER } else { Deadline::after(actor.any_timeout()) }
-}
-
-fn is_mine(actor: &Actor, handles: &Handles, turn: &Turn) -> bool {
-    turn.passed % handles.events.len() as u64 == actor.part as u64
-}
-
-/// Passes the token on, if it is here.
-fn pass(actor: &mut Actor, turn: &mut Turn) {
-    turn.passed += 1;
-    if actor.random.one_in(20) {
-        actor.idle(300);
-    }
-    std::hint::black_box(&mut *turn).told += 1;
-    actor.turned();
-}
-
-/// Waits for its turn and passes it on; whether all is over.
-fn turn_by_condition(actor: &mut Actor, handles: &Handles) -> Result<bool, Fault> {
-    let Handles { turn, passed, .. } = handles;
-    let mut guard = take(actor, turn)?;
-    let deadline = patience(actor);
-    while !is_mine(actor, handles, &guard) && guard.over == 0 {
-        // Others may sleep through theirs only as long as this one lives: `Receive` may take as long as it takes, and the
-        // lane tells whether the token goes round.
-        let waited = actor.call(Call::Receive, || passed.wait_deadline(guard, deadline));
-        let (again, told) = match waited {
-            Ok((guard, told)) => (Ok(guard), told),
-            Err(error) => (Err(error), true),
-        };
-        guard = whole(actor, again)?;
-        if !told {
-            return Ok(false);
-        }
-    }
-    if guard.over != 0 {
-        return Ok(true);
-    }
-    pass(actor, &mut guard);
-    // With the mutex or without.
-    if actor.random.one_in(2) {
-        actor.call(Call::Other, || drop(guard));
-        tell(actor, handles);
-    } else {
-        tell(actor, handles);
-        actor.call(Call::Other, || drop(guard));
-    }
-    Ok(false)
-}
-
-fn tell(actor: &mut Actor, handles: &Handles) {
-    let is_only_one = handles.events.len() == 2;
-    actor.call(Call::Other, || {
-        if is_only_one { handles.passed.notify_one() } else { handles.passed.notify_all() }
-    });
-}
-
-/// The same, told by its event. Whoever is told clears it first, so that what he is told then is not lost.
-fn turn_by_event(actor: &mut Actor, handles: &Handles) -> Result<bool, Fault> {
-    let Handles { turn, events, .. } = handles;
-    let own = &events[actor.part];
-    let guard = take(actor, turn)?;
-    let (mine, over) = (is_mine(actor, handles, &guard), guard.over != 0);
-    actor.call(Call::Other, || drop(guard));
-    if over {
-        return Ok(true);
-    }
-    if !mine {
-        let deadline = patience(actor);
-        if actor.call(Call::Receive, || own.wait_deadline(deadline)) {
-            actor.call(Call::Other, || own.clear());
-        }
+/// Takes it, has it for a while, and ends that by `end`. Whether it was to be had; if so, the caller says when it is over.
+fn hold_and(
+    actor: &mut Actor,
+    token: &Token,
+    end: impl FnOnce(&mut Actor) -> Result<(), Fault>,
+) -> Result<bool, Fault> {
+    is_at(actor, TRYING);
+    let Some(was_recovered) = take(actor, token)? else {
+        is_at(actor, 0);
+        actor.wait(100);
         return Ok(false);
+    };
+    check(actor, token, was_recovered)?;
+    let me = Holder::of(actor);
+    set_cell(actor, HOLDER, me.word());
+    let next = cell(actor, PAIR[0]) + 1;
+    set_cell(actor, PAIR[0], next);
+    // Long enough to be killed here, and with steps to be held at.
+    match actor.random.below(8) {
+        0 => actor.idle(2000),
+        1 => (0..100).for_each(|_| _ = token.is_held()),
+        _ => {}
     }
-    let mut guard = take(actor, turn)?;
-    pass(actor, &mut guard);
-    let next = &events[guard.passed as usize % events.len()];
-    if actor.random.one_in(2) {
-        actor.call(Call::Other, || drop(guard));
-        actor.call(Call::Other, || next.set());
-    } else {
-        actor.call(Call::Other, || next.set());
-        actor.call(Call::Other, || drop(guard));
+    if cell(actor, HOLDER) != me.word() || cell(actor, PAIR[0]) != next || !token.holder_is_me() {
+        return Err(format!("two at once: {me:?} has the token, and so has {:#x}", cell(actor, HOLDER)));
     }
-    Ok(false)
+    set_cell(actor, PAIR[1], next);
+    in_this_order();
+    set_cell(actor, HOLDER, 0);
+    in_this_order();
+    end(actor)?;
+    actor.turned();
+    Ok(true)
 }
 
-/// Tells all who wait that nobody will pass anything on.
-fn end(actor: &mut Actor, handles: &Handles) -> Result<(), Fault> {
-    let mut guard = take(actor, &handles.turn)?;
-    guard.over = 1;
-    actor.call(Call::Other, || drop(guard));
-    actor.call(Call::Other, || handles.passed.notify_all());
-    for event in &handles.events {
-        actor.call(Call::Other, || event.set());
+/// It was just taken: nobody else has it, and it was told what there was to tell.
+fn check(actor: &Actor, token: &Token, was_recovered: bool) -> Result<(), Fault> {
+    in_this_order();
+    if was_recovered {
+        actor.board.cells[TOLD].fetch_add(1, COUNT);
+        actor.recovered(Recovery::Token, 1);
+        if locks::is_gentle(&actor.plan) {
+            return Err("told that the last holder died, and nobody dies here".to_owned());
+        }
     }
+    if let Some(holder) = Holder::from_word(cell(actor, HOLDER)) {
+        if !holder.is_doomed(actor) {
+            return Err(format!("two at once: the token of {holder:?}, who lives, was taken"));
+        }
+        if !was_recovered {
+            return Err(format!("{holder:?} died with the token, and who takes it is not told"));
+        }
+        // What he was at.
+        set_cell(actor, PAIR[1], cell(actor, PAIR[0]));
+    }
+    let [first, second] = PAIR.map(|at| cell(actor, at));
+    if first != second {
+        return Err(format!("two at once: the pair is {first} and {second}"));
+    }
+    if let Some(duty) = Duty::from_word(cell(actor, DUTY)) {
+        if duty.is_unclaimed() && (duty.is_ready() || !duty.by().is_doomed(actor)) {
+            return Err(format!("{duty:?} was left held, nobody has given it back, and it was taken"));
+        }
+        set_cell(actor, DUTY, 0);
+    }
+    if token.is_held() && token.holder_is_me() {
+        Ok(())
+    } else {
+        Err("the token was taken, and says that it is somebody else's".to_owned())
+    }
+}
+
+/// Gives it back, or has others do so.
+fn give(actor: &mut Actor, token: &Token) -> Result<(), Fault> {
+    if !is_left(&actor.plan) || actor.random.one_in(2) {
+        return release(actor, token);
+    }
+    let is_gentle = locks::is_gentle(&actor.plan);
+    let duty = Duty::new(actor, cell(actor, PAIR[0]));
+    set_cell(actor, DUTY, duty.word());
+    in_this_order();
+    // Where nobody dies, whoever gives it back may take it from one who still has it.
+    if !is_gentle || actor.random.one_in(2) {
+        let was_ours = match actor.random.one_in(2) {
+            true => actor.call(Call::Other, || token.hand_over()),
+            false => actor.call(Call::Other, Token::hand_over_all) == 1,
+        };
+        if !was_ours {
+            return Err("it had the token, and could not hand it over".to_owned());
+        }
+        if token.holder_is_me() {
+            return Err("it handed the token over, and still has it".to_owned());
+        }
+    }
+    in_this_order();
+    set_cell(actor, DUTY, duty.ready().word());
     Ok(())
+}
+
+fn release(actor: &Actor, token: &Token) -> Result<(), Fault> {
+    actor.call(Call::Other, || token.release()).map_err(|error| fault("give back what is held", error))
+}
+
+/// Ends in good order with the token in hand, if it is to be had.
+fn leave(actor: &mut Actor, token: Token) -> Result<(), Fault> {
+    let mut duty = None;
+    hold_and(actor, &token, |actor| {
+        duty = Some(Duty::new(actor, cell(actor, PAIR[0])));
+        Ok(())
+    })?;
+    if let Some(duty) = &duty {
+        set_cell(actor, DUTY, duty.word());
+        in_this_order();
+    }
+    go(actor, token);
+    if let Some(duty) = duty {
+        set_cell(actor, DUTY, duty.ready().word());
+    }
+    is_at(actor, 0);
+    Ok(())
+}
+
+/// Gives back what somebody left held, if that is to be done, and nobody else who lives is at it.
+fn discharge(actor: &Actor, token: &Token, is_judge: bool) -> Result<(), Fault> {
+    let word = cell(actor, DUTY);
+    let Some(duty) = Duty::from_word(word) else { return Ok(()) };
+    let is_gone = |holder: Holder| is_judge || holder.is_gone(actor);
+    let is_sure = duty.is_unclaimed() && duty.is_ready();
+    if !is_sure && !is_gone(duty.claimant().unwrap_or(duty.by())) {
+        return Ok(());
+    }
+    let duty_word = &actor.board.cells[DUTY];
+    let mine = duty.claimed(Holder::of(actor)).word();
+    if duty_word.compare_exchange(word, mine, COUNT, READ).is_err() {
+        return Ok(());
+    }
+    // He who died may have handed it over and not said so, or given it back and not said so. If it is handed over while
+    // the duty is still ours, then it is by that one: who takes it after him takes the duty away first.
+    if is_sure || is_handed_over()? && cell(actor, DUTY) == mine {
+        release(actor, token)?;
+        actor.turned();
+    }
+    // In vain if somebody has taken it meanwhile.
+    let _ = duty_word.compare_exchange(mine, 0, COUNT, READ);
+    Ok(())
+}
+
+fn is_handed_over() -> Result<bool, Fault> {
+    match inspect::stat(NAME).map_err(|error| fault("look at the token", error))?.detail {
+        Detail::Token(token) => Ok(token.state == TokenState::HandedOver),
+        other => Err(format!("no token: {other:?}")),
+    }
 }

@@ -188,7 +188,7 @@ fn two_are_told() {
     let held = shared.raise(1);
     shared.unlock(held);
     shared.tell(ALL);
-    waiting.map(|waiting| waiting.join().unwrap());
+    waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
 }
 
 /// Who is told sees what was written before, also if no lock says so.

@@ -78,7 +78,7 @@ fn two_permits_at_once() {
     };
     let takers = [take(), take()];
     shared.give(2);
-    takers.map(|taker| taker.join().unwrap());
+    takers.into_iter().for_each(|taker| taker.join().unwrap());
     assert_eq!(shared.count.available(), 0);
 }
 

@@ -92,7 +92,7 @@ fn two_wait() {
     };
     let waiting = [wait(), wait()];
     shared.flag.set(Barrier::of_this_process());
-    waiting.map(|waiting| waiting.join().unwrap());
+    waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
 }
 
 /// Whoever clears it does what it was set for.
@@ -120,5 +120,5 @@ fn set_twice() {
     if shared.flag.settings() == 2 {
         assert_eq!((shared.read(0), shared.read(1)), (7, 7));
     }
-    setters.map(|setter| setter.join().unwrap());
+    setters.into_iter().for_each(|setter| setter.join().unwrap());
 }

@@ -31,5 +31,6 @@ pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};
 pub use interrupt::interruptible;
+pub(crate) use interrupt::unless_given_up;
 pub use strategy::Wait;
 pub(crate) use waiter::{TimedOut, Waiter};

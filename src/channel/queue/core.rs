@@ -11,7 +11,7 @@ use crate::ring::pace::Lull;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
-use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter};
+use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter, unless_given_up};
 use crate::watch::Watched;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
@@ -192,7 +192,7 @@ impl Core {
         let outcome = waiter.wait(&self.body().space, self.barrier, deadline, &mut try_once, patrol, more);
         self.sending.keep(waiter);
         // The last patrol may have made room.
-        let sent = outcome.ok().or_else(try_once).unwrap_or(Err(SendError::Timeout))?;
+        let sent = outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(SendError::Timeout))?;
         self.told(1);
         Ok(sent)
     }
@@ -320,7 +320,8 @@ impl Core {
         let outcome = waiter.wait(&self.body().items, self.barrier, deadline, &mut try_once, patrol, more);
         self.receiving.keep(waiter);
         // The last patrol may have brought a message back.
-        let received = outcome.ok().or_else(try_once).unwrap_or(Err(RecvError::Timeout))?;
+        let received =
+            outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(RecvError::Timeout))?;
         self.freed(1);
         Ok(received)
     }
@@ -433,7 +434,7 @@ impl Core {
         // Whoever frees a chunk wakes all.
         let outcome = waiter.wait(&self.body().room, self.barrier, deadline, &mut try_once, patrol, || false);
         self.sending.keep(waiter);
-        outcome.ok().or_else(try_once).unwrap_or(Err(SendError::Timeout))
+        outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(SendError::Timeout))
     }
 
     /// Sleeps at one condition until `is_there`; whoever was meant by the wake is woken in our stead if there is `more`.
@@ -471,7 +472,7 @@ impl Core {
         let mut waiter = Waiter::new(Wait::Park);
         let finished = &self.body().finished;
         let outcome = waiter.wait(finished, self.barrier, deadline, &mut attempt, patrol, || false);
-        outcome.ok().or_else(attempt)
+        outcome.ok().or_else(|| unless_given_up(attempt))
     }
 
     /// Whether a receiver would find something: in the ring, or a task that came back.

@@ -25,6 +25,10 @@ _NO_LIMIT = 2**31 - 1
 class Queue(_ringway.Queue):
     """A queue of objects between processes.
 
+    Large buffers, as those of arrays, are received where they lie: that memory is the receiver's, and goes back to the queue
+    with the last object that uses it. A child that is forked meanwhile has it too, until it drops it or ends; but what one of
+    the two writes into it then, the other sees.
+
     `maxsize` objects fit into it; with 0 there is no limit, and `put` does not block. `name` makes it one that any process
     of this user finds by that name, also Rust programs and the command `ringway queue`; `Queue.attach(name)` finds one.
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
@@ -232,6 +236,17 @@ def _flush_at_exit():
     _ringway.flush_all()
 
 
+def _register_flush():
+    util.Finalize(None, _flush_at_exit, exitpriority=-5)
+
+
 # As the standard library's queues do: before the process ends, also one of `multiprocessing.Process`.
-util.Finalize(None, _flush_at_exit, exitpriority=-5)
-util.register_after_fork(Queue, lambda _: (_ringway.drop_all(), util.Finalize(None, _flush_at_exit, exitpriority=-5)))
+_register_flush()
+util.register_after_fork(Queue, lambda _: (_ringway.drop_all(), _register_flush()))
+# A child of a plain `os.fork` ends as other programs do.
+os.register_at_fork(after_in_child=_register_flush)
+os.register_at_fork(
+    before=_ringway.before_fork,
+    after_in_parent=_ringway.after_fork_in_parent,
+    after_in_child=_ringway.after_fork_in_child,
+)

@@ -7,13 +7,44 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use ringway::queue::Message;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::backlog::generation;
+use crate::pins;
+
+/// All that this process holds, by number. Locked for moments only, by threads that hold the interpreter's lock: so never at a
+/// fork.
+static ALL: Mutex<All> = Mutex::new(All { next: 0, held: BTreeMap::new() });
+
+struct All {
+    next: u64,
+    held: BTreeMap<u64, Weak<Shared>>,
+}
+
+fn registry() -> MutexGuard<'static, All> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All that this process holds.
+pub(crate) fn all() -> Vec<Held> {
+    registry().held.values().filter_map(Weak::upgrade).map(Held).collect()
+}
+
+/// In a forked child: this is not its own any more. How much there is.
+pub(crate) fn forget_all() -> usize {
+    let held = core::mem::take(&mut registry().held);
+    held.values().filter(|shared| shared.strong_count() > 0).count()
+}
 
 /// A message; its memory goes back to the queue with the last who holds it.
 #[derive(Clone)]
 pub(crate) struct Held(Arc<Shared>);
 
 struct Shared {
+    /// Among all, of the process that received it.
+    number: u64,
+    generation: u64,
     start: NonNull<u8>,
     length: usize,
     _message: Message<'static>,
@@ -24,16 +55,32 @@ unsafe impl Send for Shared {}
 // SAFETY: only the bytes are shared, by those who got views of them; Python's objects see to who writes when.
 unsafe impl Sync for Shared {}
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.generation == generation() {
+            registry().held.remove(&self.number);
+        } else {
+            pins::inherited_less();
+        }
+    }
+}
+
 impl Held {
     pub(crate) fn new(message: Message<'static>) -> Held {
         // A message in its chunk does not move with the guard; a short one, which lies in the guard itself, does: so the
         // address is taken when the guard has its place.
-        let mut shared = Arc::new(Shared { start: NonNull::dangling(), length: 0, _message: message });
+        pins::sweep();
+        let mut registry = registry();
+        let number = registry.next;
+        registry.next += 1;
+        let (start, generation) = (NonNull::dangling(), generation());
+        let mut shared = Arc::new(Shared { number, generation, start, length: 0, _message: message });
         if let Some(shared) = Arc::get_mut(&mut shared) {
             let bytes: &[u8] = &shared._message;
             shared.length = bytes.len();
             shared.start = NonNull::from(bytes).cast();
         }
+        registry.held.insert(number, Arc::downgrade(&shared));
         Held(shared)
     }
 

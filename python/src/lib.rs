@@ -10,7 +10,7 @@
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `memory` | bytes for `ctypes` objects |
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
-//! | `lease` | memory of a received message that Python objects hold on to |
+//! | `lease`, `pins` | memory of a received message that Python objects hold on to, and what becomes of it at a fork |
 
 use pyo3::prelude::*;
 
@@ -23,6 +23,7 @@ mod lease;
 mod loan;
 mod locks;
 mod memory;
+mod pins;
 mod queue;
 mod ring;
 mod shared;
@@ -44,6 +45,8 @@ mod _ringway {
     use crate::locks::{Barrier, Condition, Event, SemLock, hand_over_all};
     #[pymodule_export]
     use crate::memory::Memory;
+    #[pymodule_export]
+    use crate::pins::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use crate::queue::Queue;
 

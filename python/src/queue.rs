@@ -6,6 +6,7 @@ use crate::codec::{Outgoing, Received, decode, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
+use crate::pins;
 use crate::ring::Ring;
 use crate::shared::taken_over;
 use crate::waits::{deadline, is_true, waiting};
@@ -193,6 +194,7 @@ impl Inner {
 
     #[cold]
     fn send_slowly(&self, py: Python<'_>, out: &Outgoing<'_>, until: Deadline) -> PyResult<()> {
+        pins::sweep();
         let message = out.to_vec();
         let capacity = self.ring.capacity();
         loop {
@@ -244,11 +246,18 @@ impl Inner {
         if until == Deadline::NOW {
             return Err(errors::EMPTY.raise(py));
         }
-        match waiting(py, || self.ring.recv_deadline(until))? {
-            Ok(message) => Ok(message),
-            Err(RecvError::Timeout | RecvError::Empty) => Err(errors::EMPTY.raise(py)),
-            Err(RecvError::Closed) => Err(over(py)),
-            Err(error) => Err(errors::receiving(error)),
+        loop {
+            // What children let go of may be what others wait for, before they can send.
+            let end = if pins::sweep() { until.min(Deadline::after(SLICE)) } else { until };
+            match waiting(py, || self.ring.recv_deadline(end))? {
+                Ok(message) => return Ok(message),
+                Err(RecvError::Timeout | RecvError::Empty) if until.has_passed() => {
+                    return Err(errors::EMPTY.raise(py));
+                }
+                Err(RecvError::Timeout | RecvError::Empty) => {}
+                Err(RecvError::Closed) => return Err(over(py)),
+                Err(error) => return Err(errors::receiving(error)),
+            }
         }
     }
 }

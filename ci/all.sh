@@ -2,6 +2,11 @@
 # Every check, one script each. Installs what it needs. What a script prints goes to target/ci/NAME.log, and here only
 # its last words: of one that fails more of them, at the very end, so that they are not lost among all the others'.
 set -euo pipefail
+
+# Whoever starts this in the background has them ignored, and no shell can change that for itself.
+if [ -z "${RINGWAY_CI_SIGNALS:-}" ]; then
+    exec env --default-signal=INT,QUIT RINGWAY_CI_SIGNALS=default "$0" "$@"
+fi
 cd "$(dirname "$0")"
 
 logs=../target/ci

@@ -40,6 +40,7 @@ environment() {
 }
 install() { "$work/$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
 
+began=$SECONDS
 echo "--- the wheel"
 environment venv-build python3
 has "$work/venv-build/bin/python" maturin || install venv-build 'maturin>=1.9,<2'
@@ -53,8 +54,11 @@ export RINGWAY_COMMAND
 RINGWAY_COMMAND=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")
 
 # The tests without the sources beside them: what is tested is what the wheel has.
-rm -rf "$work/tests"
+rm -rf "$work/tests" "$work/examples"
 cp -r python/tests "$work/tests"
+rm -rf "$work/docs"
+cp -r python/docs python/README.md "$work"
+cp -r python/examples "$work/examples"
 cp -r python/conformance "$work/conformance.new"
 rm -rf "$work/conformance"
 mv "$work/conformance.new" "$work/conformance"
@@ -68,7 +72,7 @@ prepare() {
 }
 
 echo "--- six lines"
-prepare venv-test python3 pytest numpy
+prepare venv-test python3 pytest numpy mypy
 python=$work/venv-test/bin/python
 cat > hello.py << 'END'
 import ringway as mp
@@ -99,16 +103,16 @@ verdict() {
     esac
     [ "$code" = 0 ] || failed+=("$1")
 }
-pytests() { "$1" -m pytest -q -p no:cacheprovider --tb=short -rfEX --durations=5 "${@:2}" tests; }
+pytests() { "$1" -m pytest -q -p no:cacheprovider --tb=short -rfEX --durations=5 "${@:2}"; }
 suite() {
     RINGWAY_PICKLING_ERRORS=feeder "$python" conformance/cpython_suite.py --module ringway --classes core --pool-on-ctx \
         --start-method "$1" --jobs 2
 }
 
 # Few of the tests are busy for long; most wait. So some may run at the same time.
-began=$SECONDS
-lanes=(pytest)
-lane pytest pytests "$python" &
+lanes=(pytest-a-p pytest-q-z)
+lane pytest-a-p pytests "$python" tests/test_[a-p]*.py &
+lane pytest-q-z pytests "$python" tests/test_[q-z]*.py &
 if [ "$quick" != --quick ]; then
     has "$python" test._test_multiprocessing || fail "python3 has no test._test_multiprocessing: CPython's tests are not here"
     for method in fork spawn forkserver; do
@@ -133,9 +137,9 @@ for other in "$HOME"/.pyenv/versions/3.1[1-9].*/bin/python3; do
     version=$("$other" -c 'import sys; print("{}.{}".format(*sys.version_info))')
     [ "$version" != "$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))')" ] || continue
     prepare "venv-$version" "$other" pytest
-    lane "pytest-$version" pytests "$work/venv-$version/bin/python" -m quick
+    lane "pytest-$version" pytests "$work/venv-$version/bin/python" -m quick tests
     verdict "pytest-$version"
 done
 
 [ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"
-echo "python: all passed, in $((SECONDS - began)) s after the build"
+echo "python: all passed, in $((SECONDS - began)) s"

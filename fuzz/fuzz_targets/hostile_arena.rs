@@ -99,10 +99,26 @@ enum Value {
     Add(i16),
     Flip(u8),
     /// Words of honest form.
-    State { ahead: i8, state: u8, owner: u8 },
-    Slab { class: u8, state: u8, owner: u8 },
-    Shape { kind: u8, align: u8, body: u16, table: u16 },
-    Extent { size: u16, capacity: u16 },
+    State {
+        ahead: i8,
+        state: u8,
+        owner: u8,
+    },
+    Slab {
+        class: u8,
+        state: u8,
+        owner: u8,
+    },
+    Shape {
+        kind: u8,
+        align: u8,
+        body: u16,
+        table: u16,
+    },
+    Extent {
+        size: u16,
+        capacity: u16,
+    },
 }
 
 impl Value {
@@ -244,8 +260,11 @@ struct Segment {
 
 impl Segment {
     fn new(participants: u16) -> Self {
-        let arena =
-            Arena::options().participants(participants).capacity(SLABS * SLAB).anonymous().expect("no memory");
+        let arena = Arena::options()
+            .participants(participants)
+            .capacity(SLABS * SLAB)
+            .anonymous()
+            .expect("no memory");
         let memory = arena.as_fd().try_clone_to_owned().expect("no descriptor left");
         let raw = Raw::map(&memory, 64);
         let tail = raw.data + raw.area;
@@ -300,11 +319,8 @@ impl World {
     fn run(&self, input: &Input) {
         let segment = &self.segments[usize::from(input.many)];
         segment.restore();
-        let mut player = Player {
-            segment,
-            arenas: vec![segment.again().expect("it is new")],
-            things: VecDeque::new(),
-        };
+        let mut player =
+            Player { segment, arenas: vec![segment.again().expect("it is new")], things: VecDeque::new() };
         let mut victim = || input.acts.iter().for_each(|act| player.act(*act));
         if input.during.is_empty() {
             return victim();

@@ -48,41 +48,50 @@ def _answer_try(get, control):
         control.send(get())
 
 
-def _drain(peer, receive, touch):
-    """Receives until `None` comes; returns how many came before."""
+def _drain(peer, receive, touch, most=None):
+    """Receives until `None` comes, or until there are at least so many. Returns how many there were, and whether `None` was."""
     count = 0
     if peer.takes_many:
-        while True:
+        while most is None or count < most:
             items = receive()
-            if items[-1] is None:
+            is_end = items[-1] is None
+            if is_end:
                 items.pop()
-                if touch:
-                    for item in items:
-                        touch(item)
-                return count + len(items)
             if touch:
                 for item in items:
                     touch(item)
             count += len(items)
-    if touch:
-        while (item := receive()) is not None:
-            touch(item)
+            if is_end:
+                return count, True
+    elif most is not None or touch:
+        while most is None or count < most:
+            if (item := receive()) is None:
+                return count, True
+            if touch:
+                touch(item)
             count += 1
     else:
         while receive() is not None:
             count += 1
-    return count
+        return count, True
+    return count, False
 
 
 def _consumer(peer, payload, channel, core, control):
+    """Counts what comes; also since when, once as many have come as the channel holds: until then it is being filled, and its
+    memory is being made."""
     pin(core)
-    _answer_try(channel.receiver() if not peer.takes_many else _one_by_one(peer, channel), control)
-    count = _drain(peer, channel.receiver(), payload.touch)
-    control.send((count, _ns()))
+    _answer_try(_one_by_one(peer, channel), control)
+    receive = channel.receiver()
+    first, is_over = _drain(peer, receive, payload.touch, payload.depth)
+    begin = _ns()
+    rest = 0 if is_over else _drain(peer, receive, payload.touch)[0]
+    control.send((first, rest, (_ns() - begin) / 1e9))
 
 
-def items_a_second(peer, payload, seconds):
-    """Sends for so long, and divides by the time until the last has come."""
+def _start_consumer(peer, payload):
+    """This process is the producer from now on. Returns what it needs: some values, how to send one, the channel, and the
+    end of a pipe where the consumer says what has come."""
     near, far = children.cores()
     channel = peer.make(payload)
     control, theirs = children.pipe()
@@ -90,19 +99,34 @@ def items_a_second(peer, payload, seconds):
     pin(near)
     values, send = payload.values(), channel.sender()
     _try(peer, payload, values, send, control)
-    sent, begin = 0, _ns()
-    end = begin + int(seconds * 1e9)
+    for value in itertools.islice(itertools.cycle(values), payload.depth):
+        send(value)
+    return values, send, channel, control
+
+
+def _end_consumer(peer, payload, send, channel, control, sent):
+    """Returns how many came after the first, and in how many seconds."""
+    send(None)
+    channel.finish()
+    first, rest, seconds = control.recv()
+    if first + rest != sent + payload.depth:
+        raise Failed(f"{peer.name}: {first + rest} came of {sent + payload.depth}")
+    channel.close()
+    return rest, seconds
+
+
+def items_a_second(peer, payload, seconds):
+    """Sends for so long, and divides by the time until the last has come."""
+    values, send, channel, control = _start_consumer(peer, payload)
+    sent, end = 0, _ns() + int(seconds * 1e9)
     while _ns() < end:
         for value in values:
             send(value)
         sent += len(values)
-    send(None)
-    channel.finish()
-    count, last = control.recv()
-    if count != sent:
-        raise Failed(f"{peer.name}: {count} came of {sent}")
-    channel.close()
-    return {"rate": count / (last - begin) * 1e9}
+    rest, taken = _end_consumer(peer, payload, send, channel, control, sent)
+    if rest == 0:
+        raise Failed(f"{peer.name}: too few in {seconds} s")
+    return {"rate": rest / taken}
 
 
 def _echo(peer, payload, there, back, core, control):
@@ -147,28 +171,17 @@ def round_trip(peer, payload, seconds):
 
 def put_latency(peer, payload, seconds):
     """What a `put` costs whom it must not hold up: one at a time, with pauses, into a queue that is being emptied."""
-    near, far = children.cores()
-    channel = peer.make(payload)
-    control, theirs = children.pipe()
-    children.start(_consumer, peer, payload, channel, far, theirs)
-    pin(near)
-    values, send = payload.values(), channel.sender()
-    _try(peer, payload, values, send, control)
+    values, send, channel, control = _start_consumer(peer, payload)
     samples, value = [], values[0]
     end = _ns() + int(seconds * 1e9)
     begin = 0
     while begin < end or len(samples) < FEWEST:
+        # Long enough for a thread of the sender's, if there is one, and for the consumer to be waiting again.
+        time.sleep(50e-6)
         begin = _ns()
         send(value)
         samples.append(_ns() - begin)
-        # Long enough for a thread of the sender's, if there is one.
-        time.sleep(50e-6)
-    send(None)
-    channel.finish()
-    count, _ = control.recv()
-    if count != len(samples):
-        raise Failed(f"{peer.name}: {count} came of {len(samples)}")
-    channel.close()
+    _end_consumer(peer, payload, send, channel, control, len(samples))
     return percentiles(samples, "put")
 
 

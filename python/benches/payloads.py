@@ -1,8 +1,11 @@
 """What is sent, and what its receiver does with it: the same for all."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, Callable
 
+# Threads that wait for matrices would take part of the processors.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     import numpy
 except ImportError:  # then its payload is left out
@@ -23,6 +26,8 @@ class Payload:
     #: How many may wait in a queue that is bounded by number, and how many bytes in one that is bounded by those.
     depth: int = 1024
     room: int = MIB
+    #: What one takes as bytes, pickled, for a queue that is told; `None`: what it is made for anyway.
+    size: int | None = None
     #: What the receiver does with each; `None`: no more than to have it.
     touch: Callable[[Any], Any] | None = None
     is_same: Callable[[Any, Any], bool] = lambda got, sent: type(got) is type(sent) and got == sent
@@ -62,7 +67,7 @@ PAYLOADS = {
     for payload in (
         Payload("int", _ints),
         Payload("dict", _dicts),
-        Payload("1 KiB bytes", _kibs, room=2 * MIB),
+        Payload("1 KiB bytes", _kibs, room=2 * MIB, size=2 * KIB),
         Payload("1 MiB numpy", _arrays, depth=16, room=32 * MIB, touch=_look_at_each_page, is_same=_same_array),
         Payload("tuple", _tuples),
     )

@@ -60,7 +60,7 @@ _PAIR = ("int", "dict", "1 KiB bytes", "1 MiB numpy")
 
 def groups(is_quick, works):
     """Lists of cases that are compared with each other, and so measured one after the other."""
-    shared = [name for name, peer in PEERS.items() if peer.is_shared]
+    shared = [name for name, peer in PEERS.items() if peer.is_shared and not peer.is_sized]
     few = ("ringway.Queue", "mp.Queue", "faster-fifo", "faster-fifo get_many")
     rows = [(10, 1)] if is_quick else README_ROWS
     found = []
@@ -71,8 +71,9 @@ def groups(is_quick, works):
 
     for payload in _PAIR:
         if payload in PAYLOADS:
-            add("rate", payload, PEERS)
-            add("rtt", payload, PEERS)
+            fit = [name for name, peer in PEERS.items() if PAYLOADS[payload].size or not peer.is_sized]
+            add("rate", payload, fit)
+            add("rtt", payload, fit)
     for payload in ("int", "dict"):
         add("put", payload, shared)
         add("crew", f"4 to 4, {payload}", shared)

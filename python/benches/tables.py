@@ -1,8 +1,10 @@
 """What people read."""
 
 from .figures import duration, figure, number, ratio
+from .peers import PEERS
 from .plan import README_ROWS, Case
 from .targets import targets
+from .tools import LIBRARIES
 
 _SHOWN = {
     "rate": ("items a second, one producer, one consumer", (("rate", number),)),
@@ -37,7 +39,8 @@ def tables(results, groups):
         if not mine:
             continue
         subjects = [group[0].subject for group in mine]
-        names = list(dict.fromkeys(case.by for group in mine for case in group))
+        found = {case.by for group in mine for case in group}
+        names = [name for name in (*PEERS, *LIBRARIES) if name in found]
         if work == "tools" or len(subjects) > len(names):
             rows = [["", *names]]
             rows += [[s, *(_cell(results, Case(work, s, name), columns) for name in names)] for s in subjects]

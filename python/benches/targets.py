@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .figures import Figure, ratio
+from .payloads import PAYLOADS
 from .plan import Case
 
 
@@ -39,6 +40,10 @@ def targets(results):
         add("rate", "rate", subject, "faster-fifo", 2)
         add("rate", "rate", subject, "faster-fifo get_many", 2, ours="ringway.Queue get_many")
         add("rate", "rate", subject, "cloudtoid", 2)
+        # Those two were told how much room there is to be; this one knows it, too.
+        if subject in PAYLOADS and PAYLOADS[subject].size:
+            add("rate", "rate", subject, "faster-fifo", 2, ours="ringway.Queue sized")
+            add("rate", "rate", subject, "cloudtoid", 2, ours="ringway.Queue sized")
     for subject in _TIMES:
         add("rtt", "rtt50", subject, "mp.Queue", 0.1, is_least=False)
     return found

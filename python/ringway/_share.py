@@ -28,6 +28,10 @@ def assert_sharing(obj):
     """Raises what `multiprocessing` raises if `obj` is pickled at another time than for a process that is being spawned."""
     if not _allowed:
         context.assert_spawning(obj)
+    popen = context.get_spawning_popen()
+    if popen is not None:
+        # Until the child has opened it, somebody must have it: the caller may forget it as soon as the child is started.
+        popen.__dict__.setdefault("_ringway_kept", []).append(obj)
 
 
 def share(fd):

@@ -29,61 +29,61 @@ class BaseContext(_std.BaseContext):
         manager.start()
         return manager
 
-    def SharedDict(self, *arguments, **keywords):
+    def SharedDict(self, max_items=1024, max_bytes=1 << 20, *, name=None):
         """A dictionary in shared memory: no server process, and readers do not block."""
         from .shared_dict import SharedDict
 
-        return SharedDict(*arguments, **keywords)
+        return SharedDict(max_items, max_bytes, name=name)
 
-    def Pipe(self, duplex=True):
+    def Pipe(self, duplex=True, *, capacity=None):
         from .connection import Pipe
 
-        return Pipe(duplex)
+        return Pipe(duplex, capacity=capacity)
 
-    def Lock(self, **keywords):
+    def Lock(self, *, name=None, raise_if_recovered=False):
         from .synchronize import Lock
 
-        return Lock(ctx=self.get_context(), **keywords)
+        return Lock(ctx=self.get_context(), name=name, raise_if_recovered=raise_if_recovered)
 
-    def RLock(self, **keywords):
+    def RLock(self, *, name=None, raise_if_recovered=False):
         from .synchronize import RLock
 
-        return RLock(ctx=self.get_context(), **keywords)
+        return RLock(ctx=self.get_context(), name=name, raise_if_recovered=raise_if_recovered)
 
-    def Condition(self, lock=None, **keywords):
+    def Condition(self, lock=None):
         from .synchronize import Condition
 
-        return Condition(lock, ctx=self.get_context(), **keywords)
+        return Condition(lock, ctx=self.get_context())
 
-    def Semaphore(self, value=1, **keywords):
+    def Semaphore(self, value=1, *, name=None):
         from .synchronize import Semaphore
 
-        return Semaphore(value, ctx=self.get_context(), **keywords)
+        return Semaphore(value, ctx=self.get_context(), name=name)
 
-    def BoundedSemaphore(self, value=1, **keywords):
+    def BoundedSemaphore(self, value=1, *, name=None):
         from .synchronize import BoundedSemaphore
 
-        return BoundedSemaphore(value, ctx=self.get_context(), **keywords)
+        return BoundedSemaphore(value, ctx=self.get_context(), name=name)
 
-    def Event(self, **keywords):
+    def Event(self, *, name=None):
         from .synchronize import Event
 
-        return Event(ctx=self.get_context(), **keywords)
+        return Event(ctx=self.get_context(), name=name)
 
-    def Barrier(self, parties, action=None, timeout=None, **keywords):
+    def Barrier(self, parties, action=None, timeout=None, *, name=None):
         from .synchronize import Barrier
 
-        return Barrier(parties, action, timeout, ctx=self.get_context(), **keywords)
+        return Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
-    def Queue(self, maxsize=0, **keywords):
+    def Queue(self, maxsize=0, **options):
         from .queues import Queue
 
-        return Queue(maxsize, ctx=self.get_context(), **keywords)
+        return Queue(maxsize, ctx=self.get_context(), **options)
 
-    def JoinableQueue(self, maxsize=0, **keywords):
+    def JoinableQueue(self, maxsize=0, **options):
         from .queues import JoinableQueue
 
-        return JoinableQueue(maxsize, ctx=self.get_context(), **keywords)
+        return JoinableQueue(maxsize, ctx=self.get_context(), **options)
 
     def SimpleQueue(self):
         from .queues import SimpleQueue
@@ -95,25 +95,25 @@ class BaseContext(_std.BaseContext):
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
 
-    def RawValue(self, typecode_or_type, *args):
+    def RawValue(self, typecode_or_type, *args, name=None):
         from .sharedctypes import RawValue
 
-        return RawValue(typecode_or_type, *args)
+        return RawValue(typecode_or_type, *args, name=name)
 
-    def RawArray(self, typecode_or_type, size_or_initializer):
+    def RawArray(self, typecode_or_type, size_or_initializer, *, name=None):
         from .sharedctypes import RawArray
 
-        return RawArray(typecode_or_type, size_or_initializer)
+        return RawArray(typecode_or_type, size_or_initializer, name=name)
 
-    def Value(self, typecode_or_type, *args, lock=True, **keywords):
+    def Value(self, typecode_or_type, *args, lock=True, name=None):
         from .sharedctypes import Value
 
-        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context(), **keywords)
+        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context(), name=name)
 
-    def Array(self, typecode_or_type, size_or_initializer, *, lock=True, **keywords):
+    def Array(self, typecode_or_type, size_or_initializer, *, lock=True, name=None):
         from .sharedctypes import Array
 
-        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context(), **keywords)
+        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context(), name=name)
 
     def get_context(self, method=None):
         """Processes of that start method, with what this package has."""

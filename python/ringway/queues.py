@@ -23,16 +23,20 @@ _NO_LIMIT = 2**31 - 1
 
 
 class Queue(_ringway.Queue):
-    """A queue of objects between processes.
+    """A queue of objects between processes, of any number to any number.
 
-    Large buffers, as those of arrays, are received where they lie: that memory is the receiver's, and goes back to the queue
-    with the last object that uses it. A child that is forked meanwhile has it too, until it drops it or ends; but what one of
-    the two writes into it then, the other sees.
+    `maxsize` objects fit into it; with 0 there is no limit, and `put` does not block. What has no room in shared memory waits in
+    the process that has put it, and goes from there in order; that process ends when it is gone. A process that is killed
+    blocks nobody, and what it had put into shared memory is received.
 
-    `maxsize` objects fit into it; with 0 there is no limit, and `put` does not block. `name` makes it one that any process
-    of this user finds by that name, also Rust programs and the command `ringway queue`; `Queue.attach(name)` finds one.
+    With a `name` any process of this user finds it, also Rust programs and the command `ringway queue`: a call with the same name,
+    or `Queue.attach(name)`. It holds `maxsize` objects, at most 8192 (512 if there is no `maxsize`), and then blocks. `mode` are
+    the permissions of its file; `unlink()` removes the name.
+
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
-    `message_size` bytes (128) have memory of their own each.
+    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory.
+
+    It can be iterated over, also by `async for`: until somebody calls `shutdown()` and nothing is left.
     """
 
     #: Whether `put` raises the error of an object that cannot be pickled. If not, `_on_queue_feeder_error` gets it, as in
@@ -49,7 +53,7 @@ class Queue(_ringway.Queue):
             maxsize = 0  # however little
         elif maxsize > _NO_LIMIT:
             # What the standard library's semaphore says.
-            raise OverflowError("signed integer is greater than maximum")
+            raise OverflowError("Python int too large to convert to C int")
         if name is None:
             self._make(maxsize, self._counts, message_size, max_bytes)
         else:
@@ -154,7 +158,8 @@ class Queue(_ringway.Queue):
 class JoinableQueue(Queue):
     """A queue that knows how many of the objects that were put are done: exactly, also if processes are killed.
 
-    An object that a killed process had taken stays unfinished, as in the standard library.
+    Whoever has taken an object calls `task_done()` when it is done; `join()` waits for all. An object that a killed process had
+    taken stays unfinished, as in the standard library: `join(timeout)` finds that out.
     """
 
     _counts = True
@@ -165,8 +170,9 @@ class JoinableQueue(Queue):
             raise ValueError("task_done() called too many times")
 
     def join(self, timeout=None):
-        """Waits until as many are done as were put. Returns whether they are: always, without a time-out."""
-        return self._join(timeout)
+        """Waits until as many are done as were put. With a time-out returns whether they are."""
+        is_done = self._join(timeout)
+        return None if timeout is None else is_done
 
     def unfinished(self):
         """How many are not done, about."""

@@ -65,25 +65,27 @@ class SemLock(_ringway.SemLock):
 
 
 class Semaphore(SemLock):
-    """A number of permits, which anybody may take and give."""
+    """A number of permits, which anybody may take and give; there may be more than the `value` at first.
+
+    They have no owner: those of a process that is killed do not come back. With a `name`, all who use that have the same one.
+    """
 
     def __init__(self, value=1, *, ctx=None, name=None):
         super().__init__(SEMAPHORE, value, SEM_VALUE_MAX, ctx=ctx, name=name)
 
     def get_value(self):
+        """How many permits there are now."""
         return self._get_value()
 
     def __repr__(self):
         return f"<{type(self).__name__}(value={_or_unknown(self._get_value)})>"
 
 
-class BoundedSemaphore(SemLock):
-    """A semaphore that does not have more permits than at first."""
+class BoundedSemaphore(Semaphore):
+    """A semaphore that has no more permits than at first: to give back one more is a `ValueError`."""
 
     def __init__(self, value=1, *, ctx=None, name=None):
-        super().__init__(SEMAPHORE, value, value, ctx=ctx, name=name)
-
-    get_value = Semaphore.get_value
+        SemLock.__init__(self, SEMAPHORE, value, value, ctx=ctx, name=name)
 
     def __repr__(self):
         value = _or_unknown(self._get_value)
@@ -91,7 +93,12 @@ class BoundedSemaphore(SemLock):
 
 
 class Lock(SemLock):
-    """A lock that any thread of any process may release."""
+    """A lock that any thread of any process may release; to release it when it is free is a `ValueError`.
+
+    If the process that holds it is killed, the next one gets it, and its `recovered` is true: then see whether what it protects is
+    in order. With `raise_if_recovered`, `acquire` raises `OwnerDied` instead, once, and leaves it free. A process that ends in
+    good order leaves it held. With a `name`, all who use that have the same one.
+    """
 
     def __init__(self, *, ctx=None, name=None, raise_if_recovered=False):
         super().__init__(SEMAPHORE, 1, 1, ctx=ctx, name=name, raise_if_recovered=raise_if_recovered)
@@ -101,7 +108,10 @@ class Lock(SemLock):
 
 
 class RLock(SemLock):
-    """A lock that the thread which has it may acquire again."""
+    """A lock that the thread which has it may acquire again, and only that thread may release, as often.
+
+    If its process is killed, the next one gets it, as a `Lock`.
+    """
 
     def __init__(self, *, ctx=None, name=None, raise_if_recovered=False):
         super().__init__(RECURSIVE_MUTEX, 1, 1, ctx=ctx, name=name, raise_if_recovered=raise_if_recovered)
@@ -126,7 +136,8 @@ class _Unknown:
 
 
 class Condition(_ringway.Condition):
-    """Waiting for a change of what a lock protects. A waiter that is killed is in nobody's way."""
+    """Waiting for a change of what a lock protects: `with condition: condition.wait_for(predicate)`, and who changes something
+    notifies. `lock` is a `Lock` or an `RLock`, else a new `RLock`. A waiter that is killed is in nobody's way."""
 
     def __init__(self, lock=None, *, ctx=None):
         self._make()
@@ -193,7 +204,10 @@ class Condition(_ringway.Condition):
 
 
 class Event(_ringway.Event):
-    """Something that has happened, or has not."""
+    """Something that has happened, or has not; whoever waits for it goes on when it is set.
+
+    `fileno()` is for event loops. With a `name`, all who use that have the same one.
+    """
 
     def __init__(self, *, ctx=None, name=None):
         self._make(name)
@@ -214,8 +228,11 @@ class Event(_ringway.Event):
 
 
 class Barrier(threading.Barrier):
-    """A place where `parties` processes wait until all have come. If one is killed while it waits, it is broken for the
-    others."""
+    """A place where `parties` processes or threads wait until all have come, and can meet again after that.
+
+    One of them calls `action` before anybody goes on. `timeout` is for each `wait` that has none of its own. If a process is killed
+    while it waits, or its time is over, the barrier is broken for the others: `BrokenBarrierError`, until it is reset.
+    """
 
     def __init__(self, parties, action=None, timeout=None, *, ctx=None, name=None):
         if parties < 1:
@@ -268,14 +285,17 @@ class Barrier(threading.Barrier):
 
     @property
     def parties(self):
+        """How many must come."""
         return self._barrier._parties()
 
     @property
     def n_waiting(self):
+        """How many have come and wait, at this moment."""
         return 0 if self.broken else self._barrier._waiting()
 
     @property
     def broken(self):
+        """Whether it is broken."""
         return self._barrier._is_broken()
 
 

@@ -10,6 +10,7 @@
 //! | `locks`, `shared` | locks and their like, and where small objects lie |
 //! | `memory` | bytes for `ctypes` objects |
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
+//! | `dict` | `SharedDict` |
 //! | `lease`, `pins` | memory of a received message that Python objects hold on to, and what becomes of it at a fork |
 
 use pyo3::prelude::*;
@@ -18,6 +19,7 @@ mod backlog;
 mod calls;
 mod codec;
 mod connection;
+mod dict;
 mod errors;
 mod lease;
 mod loan;
@@ -37,6 +39,8 @@ mod _ringway {
     use crate::codec::{dumps, loads};
     #[pymodule_export]
     use crate::connection::{Connection, SimpleQueue, pipe, take_end};
+    #[pymodule_export]
+    use crate::dict::Dict;
     #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]

@@ -2,7 +2,7 @@
 
 use crate::backlog::{self, Backlog};
 use crate::calls::{call, next};
-use crate::codec::{Outgoing, Received, decode, encode};
+use crate::codec::{Outgoing, Received, decode, decode_in_place, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
@@ -11,9 +11,9 @@ use crate::ring::Ring;
 use crate::shared::taken_over;
 use crate::waits::{deadline, is_true, waiting};
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
 use ringway::queue::{DoneError, JoinError, Message};
 use ringway::{Deadline, RecvError, SendError, TallyQueue};
 use std::os::fd::AsRawFd;
@@ -51,10 +51,22 @@ const USUAL_RING: usize = 512;
 /// what has no room waits in the backlog.
 const USUAL_SIZE: usize = 128;
 const USUAL_HELD: usize = 64;
+
+/// Processes that can use a queue at the same time.
+const PARTICIPANTS: u16 = 1022;
 const USUAL_SPARE: usize = 32 << 10;
+
+/// Messages of up to so many bytes are copied faster than lent.
+const SHORT: usize = 1024;
 
 /// How long a `put` that does not block waits for room, before it uses the backlog: receivers that are at work are faster.
 const PATIENCE: Duration = Duration::from_micros(200);
+
+/// Between two looks whether receivers are at work: about a microsecond. After so many looks in vain none is; and so many are
+/// enough.
+const SPINS: u32 = 32;
+const IDLE: u32 = 6;
+const LONGEST_LULL: u32 = 100;
 
 /// How often one that waits for two things looks at the other.
 const SLICE: Duration = Duration::from_millis(20);
@@ -96,6 +108,7 @@ macro_rules! fit {
                     .capacity(capacity)
                     .message_size(self.message_size.unwrap_or(USUAL_SIZE))
                     .max_held(USUAL_HELD)
+                    .participants(PARTICIPANTS)
                     .spare(USUAL_SPARE);
                 if let Some(bytes) = self.max_bytes {
                     options = options.max_bytes(bytes);
@@ -203,15 +216,21 @@ impl Inner {
             }
             let has_place = self.count() < self.most;
             if self.backlog.len() == 0 {
-                // With a place to go beside the ring there is little to wait for: receivers that are at work.
-                let patience = if has_place && self.ring.len() >= capacity {
-                    until.min(Deadline::after(PATIENCE))
-                } else if has_place {
-                    Deadline::NOW
-                } else {
-                    until.min(Deadline::after(SLICE))
+                // With a place to go beside the ring there is little to wait for: receivers that are at work, and so make
+                // room in the ring or in the memory of its messages.
+                let send = || {
+                    let is_worth_it =
+                        until != Deadline::NOW && has_place && (self.lull() || self.ring.len() >= capacity);
+                    self.ring.send_deadline(
+                        &message,
+                        match (has_place, is_worth_it) {
+                            (true, true) => until.min(Deadline::after(PATIENCE)),
+                            (true, false) => Deadline::NOW,
+                            (false, _) => until.min(Deadline::after(SLICE)),
+                        },
+                    )
                 };
-                match waiting(py, || self.ring.send_deadline(&message, patience))? {
+                match waiting(py, send)? {
                     Ok(()) => return Ok(()),
                     Err(SendError::Timeout | SendError::Full) => {}
                     Err(SendError::Closed) => return Err(over(py)),
@@ -231,6 +250,49 @@ impl Inner {
         }
     }
 
+    /// Lets receivers that are at work get ahead, so that the next messages find room at once: a wait for each costs both
+    /// sides more than the message. Soon `false` if nobody is at work.
+    fn lull(&self) -> bool {
+        let from = self.ring.len();
+        let (mut last, mut idle) = (from, 0);
+        for _ in 0..LONGEST_LULL {
+            if last <= from / 2 || idle == IDLE {
+                break;
+            }
+            for _ in 0..SPINS {
+                core::hint::spin_loop();
+            }
+            let now = self.ring.len();
+            idle = if now < last { 0 } else { idle + 1 };
+            last = now;
+        }
+        last < from
+    }
+
+    /// Receives an object.
+    #[inline]
+    fn get<'py>(&self, py: Python<'py>, until: Deadline) -> PyResult<Bound<'py, PyAny>> {
+        match self.get_now(py) {
+            Ok(object) => object,
+            Err(RecvError::Empty) => decode(py, Received::Held(self.receive_slowly(py, until)?)),
+            Err(RecvError::Closed) => Err(over(py)),
+            Err(error) => Err(errors::receiving(error)),
+        }
+    }
+
+    /// Receives what is there: an object, or why it cannot be made of the message.
+    #[inline]
+    fn get_now<'py>(&self, py: Python<'py>) -> Result<PyResult<Bound<'py, PyAny>>, RecvError> {
+        let received = self.ring.try_recv();
+        if let Ok(message) = &received
+            && let Some(object) = decode_in_place(py, message)
+        {
+            return Ok(object);
+        }
+        received.map(|message| decode(py, Received::Held(message)))
+    }
+
+    /// Receives a message.
     #[inline]
     fn receive(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
         match self.ring.try_recv() {
@@ -281,7 +343,10 @@ fn not_encoded(queue: &Bound<'_, Queue>, object: &Bound<'_, PyAny>, error: PyErr
 }
 
 /// The bytes of an object that has some.
-fn with_bytes<R>(data: &Bound<'_, PyAny>, use_bytes: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub(crate) fn with_bytes<R>(
+    data: &Bound<'_, PyAny>,
+    use_bytes: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return use_bytes(bytes.as_bytes());
     }
@@ -374,6 +439,9 @@ impl Queue {
         self.fill(opened, None)
     }
 
+    /// Puts an object into the queue. If there is no room, waits for it, at most `timeout` seconds; or not at all, if `block` is
+    /// false. Then it raises `queue.Full`. `ValueError` if this process has closed the queue, `ShutDown` if anybody has shut it
+    /// down, and what the pickler raises if the object cannot be pickled.
     #[pyo3(signature = (obj, block=true, timeout=None))]
     fn put(
         slf: &Bound<'_, Self>,
@@ -394,10 +462,14 @@ impl Queue {
         }
     }
 
+    /// `put(obj, False)`.
     fn put_nowait(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         Queue::put(slf, obj, false, None)
     }
 
+    /// Takes the next object out of the queue. If there is none, waits for it, at most `timeout` seconds; or not at all, if `block`
+    /// is false. Then it raises `queue.Empty`. `ValueError` if this process has closed the queue, `ShutDown` if anybody has shut it
+    /// down and nothing is left, `ForeignMessage` if what came was not put by this package.
     #[pyo3(signature = (block=true, timeout=None))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
@@ -405,12 +477,13 @@ impl Queue {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
-        decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))
+        inner.get(py, deadline(block, timeout)?)
     }
 
+    /// `get(False)`.
     fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
-        decode(py, Received::Held(inner.receive(py, Deadline::NOW)?))
+        inner.get(py, Deadline::NOW)
     }
 
     /// Puts each of `objects`, in order. If time or room runs out in the middle, `queue.Full` is raised, and its argument
@@ -453,10 +526,10 @@ impl Queue {
         if most == 0 {
             return Ok(list);
         }
-        list.append(decode(py, Received::Held(inner.receive(py, deadline(block, timeout)?)?))?)?;
+        list.append(inner.get(py, deadline(block, timeout)?)?)?;
         while list.len() < most {
-            match inner.ring.try_recv() {
-                Ok(message) => list.append(decode(py, Received::Held(message))?)?,
+            match inner.get_now(py) {
+                Ok(object) => list.append(object?)?,
                 Err(RecvError::Empty | RecvError::Closed) => break,
                 Err(error) => return Err(errors::receiving(error)),
             }
@@ -488,7 +561,8 @@ impl Queue {
         Ok(PyBytes::new(py, &inner.receive(py, deadline(block, timeout)?)?))
     }
 
-    /// Receives the bytes of a message without copying them: the view keeps them.
+    /// Receives the bytes of a message without copying them: the view keeps them, and they are this process's until it is
+    /// gone. (Of short messages, or while views and arrays hold half of the queue's memory, it is a view of a copy.)
     #[pyo3(signature = (block=true, timeout=None))]
     fn get_view<'py>(
         slf: &Bound<'py, Self>,
@@ -497,6 +571,9 @@ impl Queue {
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let message = inner.receive(py, deadline(block, timeout)?)?;
+        if message.len() <= SHORT || !message.can_be_held() {
+            return PyMemoryView::from(PyByteArray::new(py, &message).as_any());
+        }
         let range = 0..message.len();
         let lease = Lease::of(&Held::new(message.detach()), range, false);
         PyMemoryView::from(lease.into_pyobject(py)?.as_any())
@@ -525,7 +602,10 @@ impl Queue {
 
     /// Whether there is none, at this moment.
     fn empty(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(Queue::if_open(slf)?.count() == 0)
+        if slf.get().is_closed.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("handle is closed")); // and not as `put` and `get` say it
+        }
+        Ok(slf.get().inner()?.count() == 0)
     }
 
     /// Whether there are as many as there may be, at this moment.

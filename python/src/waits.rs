@@ -72,8 +72,23 @@ fn waiting_for<R: Send>(
     (result, raised)
 }
 
-/// Whether this is the thread that Python runs signal handlers on: the first of the process, also after a fork.
+/// Whether this is the thread that Python runs signal handlers on: the first of the process, also after a fork. Found out
+/// once: two system calls are a good part of a short wait.
 fn is_main_thread() -> bool {
+    std::thread_local! {
+        static KNOWN: core::cell::Cell<(u64, bool)> = const { core::cell::Cell::new((u64::MAX, false)) };
+    }
+    let generation = crate::backlog::generation();
+    let (known, is_main) = KNOWN.get();
+    if known == generation {
+        return is_main;
+    }
+    let is_main = is_first_thread();
+    KNOWN.set((generation, is_main));
+    is_main
+}
+
+fn is_first_thread() -> bool {
     // SAFETY: no preconditions.
     let thread = unsafe { libc::gettid() };
     thread.cast_unsigned() == std::process::id()

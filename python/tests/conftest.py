@@ -15,8 +15,8 @@ import threading
 import pytest
 
 # Names of this run are nobody else's.
-_directory = tempfile.mkdtemp(prefix="ringway-pytest-", dir="/dev/shm")
-os.environ["RINGWAY_DIR"] = _directory
+if "RINGWAY_PYTEST" not in os.environ:  # children import this, too
+    os.environ["RINGWAY_PYTEST"] = os.environ["RINGWAY_DIR"] = tempfile.mkdtemp(prefix="ringway-pytest-", dir="/dev/shm")
 
 import ringway  # noqa: E402
 
@@ -27,6 +27,10 @@ WATCHDOG = 90
 
 
 def pytest_configure(config):
+    # Whoever starts this in the background has them ignored, and so have all children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    config.addinivalue_line("markers", "quick: for every version of Python, not only the machine's")
     # Children that are spawned import the main module. It is pytest's, which would take longer than most tests.
     main = sys.modules["__main__"]
     main.__spec__ = None
@@ -35,7 +39,7 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(_directory, ignore_errors=True)
+    shutil.rmtree(os.environ["RINGWAY_PYTEST"], ignore_errors=True)
     # What failed tests have put and nobody reads would keep this process.
     ringway._ringway.drop_all()
 

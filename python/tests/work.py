@@ -90,6 +90,25 @@ def attach_and_put(name, *objects):
         queue.put(obj)
 
 
+def iterate(queue, outward):
+    outward.put(list(queue))
+
+
+def put_and_shut_down(queue, *objects):
+    for obj in objects:
+        queue.put(obj)
+    queue.shutdown()
+
+
+def tell_error(function, told):
+    """The name of what it raises."""
+    try:
+        function()
+        told.put("nothing")
+    except BaseException as error:
+        told.put(type(error).__name__)
+
+
 # Locks.
 
 
@@ -189,6 +208,48 @@ def use_all(objects, told):
         each.acquire()
         each.release()
     told.put(len(objects))
+
+
+def acquire_what_comes(inward, outward):
+    lock, event = inward.get()
+    outward.put(lock.acquire())
+    event.wait()
+
+
+def play(ping, pong, count):
+    for _ in range(count):
+        ping.wait()
+        ping.clear()
+        pong.set()
+
+
+class Puts:
+    def __init__(self, queue, obj):
+        self.queue, self.obj = queue, obj
+
+    def __call__(self):
+        self.queue.put(self.obj)
+
+
+class Raises:
+    def __call__(self):
+        1 / 0
+
+
+def meet_and_look(barrier, calls, told, times):
+    for _ in range(times):
+        barrier.wait()
+        told.put(calls.qsize())
+        barrier.wait()
+        told.put("looked")
+
+
+def meet_and_name_error(barrier, told):
+    try:
+        barrier.wait()
+        told.put("nothing")
+    except Exception as error:
+        told.put(type(error).__name__)
 
 
 # Kills.
@@ -296,3 +357,7 @@ class FailsToPickle:
 class FailsToUnpickle:
     def __reduce__(self):
         return fail, ("not to be unpickled",)
+
+
+def own_pid(_=None):
+    return os.getpid()

@@ -15,6 +15,8 @@
 
 use super::chunk::Loan;
 use super::tag::Chunk;
+#[cfg(not(loom))]
+use super::word::State;
 use super::{Extent, Pool, ReserveError};
 use crate::error::Corrupt;
 use crate::sync::{Ordering, fence, mutated};
@@ -253,6 +255,23 @@ impl Pool {
             extent.bytes.load(Ordering::Relaxed).min(self.capacity(chunk))
         };
         self.extents().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Whether receivers hold on to at most half of the chunks of this one's size, or of the extents and the bytes that these
+    /// may take. A look, no promise.
+    #[cfg(not(loom))]
+    pub(crate) fn leaves_enough(&self, chunk: Chunk) -> bool {
+        let class = chunk.class();
+        let count = self.layout().class(class).map_or(0, |class| class.count);
+        let chunks = (0..count).filter_map(|index| self.layout().chunk(class, index));
+        let (mut held, mut bytes) = (0, 0_u64);
+        for chunk in chunks.filter(|&chunk| self.word(chunk).state() == Some(State::Kept)) {
+            held += 1;
+            if class == self.layout().chunk_classes() {
+                bytes = bytes.saturating_add(self.backed(chunk));
+            }
+        }
+        held <= count / 2 && bytes <= self.layout().max_bytes() / 2
     }
 
     /// Refuses a message that is longer than what is reserved for it: reading on would touch a hole.

@@ -1,5 +1,6 @@
 //! Waits that somebody else may end: an interpreter whose signal handlers are due.
 
+use super::TimedOut;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -9,7 +10,7 @@ type Hook = dyn FnMut() -> bool;
 std::thread_local! {
     /// That of the innermost [`interruptible`] call on this thread.
     static HOOK: Cell<Option<NonNull<Hook>>> = const { Cell::new(None) };
-    /// Whether it has said yes.
+    /// Whether that hook has said yes.
     static GAVE_UP: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -35,25 +36,40 @@ pub fn interruptible<R>(mut hook: impl FnMut() -> bool, call: impl FnOnce() -> R
     let hook = NonNull::from(hook);
     // SAFETY: only the lifetime changes; `Restore` takes the pointer back before the hook goes, also over a panic.
     let hook = unsafe { core::mem::transmute::<NonNull<dyn FnMut() -> bool + '_>, NonNull<Hook>>(hook) };
-    let _restore = Restore(HOOK.replace(Some(hook)), GAVE_UP.replace(false));
+    let _restore = Restore(HOOK.replace(Some(hook)));
+    let _forget = Forget(GAVE_UP.replace(false));
     call()
 }
 
+/// What a wait has brought, or else one more try: its last patrol may have changed something. But whoever was asked to give
+/// up takes nothing, because his caller has something else to say, and would drop it.
+pub(crate) fn or_a_last_try<R>(
+    outcome: Result<R, TimedOut>,
+    attempt: impl FnOnce() -> Option<R>,
+) -> Option<R> {
+    match outcome {
+        Ok(done) => Some(done),
+        Err(TimedOut) if GAVE_UP.try_with(Cell::get).unwrap_or(false) => None,
+        Err(TimedOut) => attempt(),
+    }
+}
+
 /// Puts the hook back that was there before.
-struct Restore(Option<NonNull<Hook>>, bool);
+struct Restore(Option<NonNull<Hook>>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
         HOOK.set(self.0);
-        GAVE_UP.set(self.1);
     }
 }
 
-/// A last try at the end of a wait; none if the call was given up, whose caller has something else to say than that it went
-/// well after all.
-#[cold]
-pub(crate) fn unless_given_up<R>(last: impl FnOnce() -> Option<R>) -> Option<R> {
-    if GAVE_UP.try_with(Cell::get).unwrap_or(false) { None } else { last() }
+/// Puts back whether the call around this one was given up.
+struct Forget(bool);
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        GAVE_UP.set(self.0);
+    }
 }
 
 /// Whether this thread's wait is to end.
@@ -61,10 +77,12 @@ pub(crate) fn unless_given_up<R>(last: impl FnOnce() -> Option<R>) -> Option<R> 
 pub(super) fn is_asked_for() -> bool {
     // A thread that is ending has no hook any more.
     let Ok(Some(mut hook)) = HOOK.try_with(Cell::take) else { return false };
-    let mut restore = Restore(Some(hook), GAVE_UP.get());
+    let _restore = Restore(Some(hook));
     // SAFETY: it was set by an `interruptible` call that is still running, and which owns the hook; nobody else calls it,
     // since it was taken out.
     let gives_up = unsafe { hook.as_mut()() };
-    restore.1 |= gives_up;
+    if gives_up {
+        GAVE_UP.set(true);
+    }
     gives_up
 }

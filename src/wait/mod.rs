@@ -31,6 +31,6 @@ pub(crate) use bell::{Bell, Clapper, Ear};
 pub use deadline::Deadline;
 pub(crate) use eventcount::{ALL, EventCount};
 pub use interrupt::interruptible;
-pub(crate) use interrupt::unless_given_up;
+pub(crate) use interrupt::or_a_last_try;
 pub use strategy::Wait;
 pub(crate) use waiter::{TimedOut, Waiter};

@@ -393,7 +393,7 @@ mod tests {
     fn a_hook_ends_the_wait_whatever_the_strategies() {
         for strategy in STRATEGIES {
             let (mut asked, mut inner) = (0, 0);
-            let mut wait = || {
+            let wait = || {
                 let ec = EventCount::new();
                 Waiter::new(strategy).wait(
                     &ec,
@@ -411,7 +411,7 @@ mod tests {
             let hook = || {
                 asked += 1;
                 // One of its own, and back to this.
-                assert_eq!(interrupt::interruptible(&mut innermost, &mut wait), Err(TimedOut));
+                assert_eq!(interrupt::interruptible(&mut innermost, wait), Err(TimedOut));
                 asked == 2
             };
             let ec = EventCount::new();

@@ -105,6 +105,9 @@ pub(super) struct Remains {
     dead: u64,
 }
 
+/// Who can promise messages in a queue that counts them.
+const PROMISERS: u64 = 512;
+
 /// States of a slot.
 const WRITING: u64 = 1;
 const READING: u64 = 3;
@@ -188,8 +191,9 @@ impl Remains {
         let index = (0..all_chunks()).find(is_his).expect("he had a message");
         let kept = self.word(first + index * 64);
         self.set(first + index * 64, (kept & !0xf_0000 | TASK << 16) - (1 << 26));
-        // The counts are the last line pair of the body, whose place and length the header says.
-        let count = self.word(56) + self.word(64) - 128;
+        // The counts are the last of the body, whose place and length the header says: two words, what is promised by each of
+        // those who can, and up to the end of a pair of lines.
+        let count = self.word(56) + self.word(64) - (PROMISERS * 8 + 128);
         let taken = self.word(count);
         self.set(count, if is_counted { taken + index + 1 } else { taken - (1 << 26) });
     }

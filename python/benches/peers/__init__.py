@@ -35,6 +35,8 @@ class Peer:
     takes_many: bool = False
     #: Whether there may be several at each end.
     is_shared: bool = True
+    #: Whether it is there for payloads only that have a size.
+    is_sized: bool = False
 
 
 class Plain:

@@ -20,9 +20,15 @@ def _queue(payload, **how):
     return QueueChannel(_context.Queue(payload.depth), **how)
 
 
+def _sized_queue(payload):
+    return QueueChannel(_context.Queue(payload.depth, message_size=payload.size))
+
+
 PEERS = (
     Peer("ringway.Queue", _queue),
     Peer("ringway.Queue get_many", lambda payload: _queue(payload, get="get_many"), takes_many=True),
+    # Told how large messages are, as the peers that need to be are.
+    Peer("ringway.Queue sized", _sized_queue, is_sized=True),
     Peer("ringway.SimpleQueue", lambda payload: Plain(_have(_context.SimpleQueue))),
     Peer("ringway.Pipe", lambda payload: PipeChannel(_have(lambda: _context.Pipe(False))), is_shared=False),
 )

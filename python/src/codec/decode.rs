@@ -1,6 +1,7 @@
 //! Bytes to objects.
 
 use super::frames::Plan;
+use super::keys::Keys;
 use super::{BYTES, DICT, FALSE, FLOAT, FRAMES, INT, LIST, NONE, PICKLE, STR, TRUE, TUPLE};
 use crate::calls::call;
 use crate::errors::Imported;
@@ -14,7 +15,8 @@ static LOADS: Imported = Imported::new("pickle", "loads");
 static FOREIGN: Imported = Imported::new("ringway._compat", "ForeignMessage");
 
 /// Messages of at least so many bytes lend their buffers to the objects that come out of them; those of shorter ones are
-/// copied.
+/// copied. So are those of all messages while others that are held on to take half of the memory: a program that keeps
+/// whatever it gets must not keep its senders from sending.
 const LENT: usize = 64 << 10;
 
 /// A message, and whether it can be held on to.
@@ -41,6 +43,13 @@ pub(crate) fn decode<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bo
         Some(&(NONE..=DICT)) => plain(py, bytes).unwrap_or_else(|| Err(foreign(py, bytes))),
         _ => Err(foreign(py, bytes)),
     }
+}
+
+/// The same, if the object does not hold on to the message. So the message need not be moved, which would cost as much as a
+/// number does.
+#[inline]
+pub(crate) fn decode_in_place<'py>(py: Python<'py>, message: &[u8]) -> Option<PyResult<Bound<'py, PyAny>>> {
+    (message.first() != Some(&FRAMES)).then(|| decode(py, Received::Borrowed(message)))
 }
 
 /// The same for what may come from a plain `send_bytes`: as in the standard library, that is a pickle of whatever protocol.
@@ -91,9 +100,10 @@ fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 
 fn unpickle_with_buffers<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
     let Some(plan) = Plan::of(message.bytes()) else { return Err(foreign(py, message.bytes())) };
-    let is_lent = message.bytes().len() >= LENT;
     let held = match message {
-        Received::Held(message) if is_lent => Ok(lease::Held::new(message.detach())),
+        Received::Held(message) if message.len() >= LENT && message.can_be_held() => {
+            Ok(lease::Held::new(message.detach()))
+        }
         other => Err(other),
     };
     let bytes = match &held {
@@ -118,7 +128,7 @@ fn plain<'py>(py: Python<'py>, bytes: &[u8]) -> Option<PyResult<Bound<'py, PyAny
     let (&tag, rest) = bytes.split_first()?;
     let mut rest = Rest(rest);
     let object = match tag {
-        STR => Ok(PyString::new(py, core::str::from_utf8(rest.0).ok()?).into_any()),
+        STR => Ok(PyString::from_bytes(py, rest.0).ok()?.into_any()),
         BYTES => Ok(PyBytes::new(py, rest.0).into_any()),
         TUPLE => PyTuple::new(py, rest.items(py)?).map(Bound::into_any),
         LIST => PyList::new(py, rest.items(py)?).map(Bound::into_any),
@@ -133,8 +143,10 @@ fn plain<'py>(py: Python<'py>, bytes: &[u8]) -> Option<PyResult<Bound<'py, PyAny
 
 fn dict<'py>(py: Python<'py>, mut rest: Rest<'_>) -> Option<PyResult<Bound<'py, PyDict>>> {
     let dict = PyDict::new(py);
+    // Nothing below runs anybody's code: all that is made is of the plain types.
+    let mut keys = Keys::get();
     while !rest.0.is_empty() {
-        let (key, value) = (rest.item(py)?, rest.item(py)?);
+        let (key, value) = (rest.key(py, &mut keys)?, rest.item(py)?);
         if let Err(error) = dict.set_item(key, value) {
             return Some(Err(error));
         }
@@ -165,16 +177,26 @@ impl<'a> Rest<'a> {
     }
 
     fn item<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let [tag] = self.take_array()?;
-        if tag != STR && tag != BYTES {
-            return self.scalar(py, tag);
+        match self.take_array()? {
+            [STR] => Some(PyString::from_bytes(py, self.run()?).ok()?.into_any()),
+            [BYTES] => Some(PyBytes::new(py, self.run()?).into_any()),
+            [tag] => self.scalar(py, tag),
         }
+    }
+
+    /// An item that is a key.
+    fn key<'py>(&mut self, py: Python<'py>, keys: &mut Keys) -> Option<Bound<'py, PyAny>> {
+        if self.0.first() != Some(&STR) {
+            return self.item(py);
+        }
+        self.take(1)?;
+        Some(keys.string(py, self.run()?).ok()?.into_any())
+    }
+
+    /// So many bytes as it says in front of them.
+    fn run(&mut self) -> Option<&'a [u8]> {
         let length = u32::from_le_bytes(self.take_array()?) as usize;
-        let content = self.take(length)?;
-        if tag == BYTES {
-            return Some(PyBytes::new(py, content).into_any());
-        }
-        Some(PyString::new(py, core::str::from_utf8(content).ok()?).into_any())
+        self.take(length)
     }
 
     fn scalar<'py>(&mut self, py: Python<'py>, tag: u8) -> Option<Bound<'py, PyAny>> {

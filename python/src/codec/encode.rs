@@ -33,6 +33,11 @@ impl<'a> Outgoing<'a> {
         (self.tail.is_empty() && self.frames.is_none()).then_some(self.head)
     }
 
+    /// The whole message, if it is in two pieces at most. They stay as they are also without the interpreter's lock.
+    pub(crate) fn in_two_pieces(&self) -> Option<(&[u8], &[u8])> {
+        self.frames.is_none().then_some((self.head, self.tail))
+    }
+
     /// Writes it into a place of its [length](Self::len).
     pub(crate) fn write(&self, to: &mut [u8]) {
         let (head, rest) = to.split_at_mut(self.head.len());

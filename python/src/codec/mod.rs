@@ -15,9 +15,10 @@
 mod decode;
 mod encode;
 mod frames;
+mod keys;
 mod pickle;
 
-pub(crate) use decode::{Received, decode, decode_or_unpickle};
+pub(crate) use decode::{Received, decode, decode_in_place, decode_or_unpickle};
 pub(crate) use encode::{Outgoing, encode};
 
 use pyo3::prelude::*;

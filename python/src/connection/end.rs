@@ -52,7 +52,7 @@ impl End {
         let guest: Guest<'_, Connection> = self.0.enter().ok_or_else(is_closed)?;
         let connection: &Connection = &guest;
         match waiting_unless(py, || self.0.is_closed(), || call(connection))? {
-            Err(Ended::TimedOut) if self.0.is_closed() => Err(is_closed()),
+            Err(_) if self.0.is_closed() => Err(is_closed()),
             result => Ok(result),
         }
     }
@@ -72,16 +72,16 @@ impl End {
     #[cold]
     fn send_slowly(&self, py: Python<'_>, out: &Outgoing<'_>) -> PyResult<()> {
         let whole;
-        let message = match out.in_one_piece() {
-            Some(message) => message,
+        let (header, body) = match out.in_two_pieces() {
+            Some(pieces) => pieces,
             None => {
                 whole = out.to_vec();
-                &whole
+                (&[][..], &whole[..])
             }
         };
         loop {
             let sent = self.waiting(py, |connection| {
-                connection.send_deadline(message, Deadline::NEVER).map_err(|error| match error {
+                connection.send_with_header(header, body, Deadline::NEVER).map_err(|error| match error {
                     SendError::Timeout | SendError::Full => Ended::TimedOut,
                     error => Ended::Sending(error),
                 })

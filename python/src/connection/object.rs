@@ -8,12 +8,13 @@ use crate::shared::taken_over;
 use core::time::Duration;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyType};
 use ringway::Pipe;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static BUFFER_TOO_SHORT: Imported = Imported::new("multiprocessing.context", "BufferTooShort");
+static GENERIC_ALIAS: Imported = Imported::new("types", "GenericAlias");
 
 /// Bytes of a pipe, unless asked otherwise. It takes longer to make one the larger it is, and messages that are larger stream
 /// through it faster; this is what a pipe in the kernel has, or a little more.
@@ -236,7 +237,7 @@ impl Connection {
 
     /// Whether there is something to receive: a message, the beginning of one, or the end. Waits for that at most `timeout`
     /// seconds; with `None`, as long as it takes.
-    #[pyo3(signature = (timeout=Some(0.0)))]
+    #[pyo3(signature = (timeout=Some(0.0)), text_signature = "($self, timeout=0.0)")]
     fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.check_open()?;
         self.check_readable()?;
@@ -283,6 +284,15 @@ impl Connection {
     #[getter]
     fn writable(&self) -> bool {
         self.is_writable
+    }
+
+    /// `Connection[Sent, Received]`, for annotations.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        class: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        GENERIC_ALIAS.get(class.py())?.call1((class, item))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

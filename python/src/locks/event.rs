@@ -37,15 +37,18 @@ impl Event {
         Ok(Event::whereabouts(opened(&self.0)?))
     }
 
+    /// Whether it is set.
     fn is_set(&self) -> PyResult<bool> {
         Ok(opened(&self.0)?.is_set())
     }
 
+    /// Sets it: whoever waits goes on, also if it is cleared at once.
     fn set(&self) -> PyResult<()> {
         opened(&self.0)?.set();
         Ok(())
     }
 
+    /// Makes it unset again.
     fn clear(&self) -> PyResult<()> {
         opened(&self.0)?.clear();
         Ok(())

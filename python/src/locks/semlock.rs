@@ -219,6 +219,8 @@ impl SemLock {
         Ok((kind, most, fd, place))
     }
 
+    /// Takes it. If others have it, waits, at most `timeout` seconds; or not at all, if `block` is false. Returns whether it was
+    /// taken.
     #[pyo3(signature = (block=true, timeout=None))]
     fn acquire(
         &self,
@@ -229,6 +231,7 @@ impl SemLock {
         self.take(py, deadline(block, timeout)?)
     }
 
+    /// Gives it back.
     fn release(&self) -> PyResult<()> {
         self.give_back()
     }
@@ -270,6 +273,7 @@ impl SemLock {
         Ok(self._get_value()? == 0)
     }
 
+    /// How often it can be held at once.
     #[getter]
     fn maxvalue(&self) -> PyResult<u32> {
         Ok(match opened(&self.inner)? {
@@ -278,6 +282,7 @@ impl SemLock {
         })
     }
 
+    /// 0 for a recursive lock, 1 for others.
     #[getter]
     fn kind(&self) -> PyResult<u32> {
         Ok(u32::from(!matches!(opened(&self.inner)?, Inner::Recursive(_))))

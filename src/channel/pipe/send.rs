@@ -112,7 +112,7 @@ impl Connection {
     fn send_by_turns(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let (lane, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
         if message.len() > whole_max(ring) {
-            return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(message, deadline);
+            return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(&[], message, deadline);
         }
         let mut waited = None;
         loop {
@@ -130,6 +130,38 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Sends one message that consists of `header` and `body`, which need not lie together, waiting until `deadline` as
+    /// [`send_deadline`](Self::send_deadline) does.
+    ///
+    /// ```
+    /// use ringway::{Deadline, Pipe};
+    ///
+    /// let (tx, rx) = Pipe::simplex()?;
+    /// tx.send_with_header(&[7], b"body", Deadline::NEVER)?;
+    /// assert_eq!(rx.recv()?, b"\x07body");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_with_header(&self, header: &[u8], body: &[u8], deadline: Deadline) -> Result<(), SendError> {
+        let (lane, ring) = self.outgoing().ok_or(SendError::NotWritable)?;
+        let len = header.len().saturating_add(body.len());
+        if len > whole_max(ring) {
+            return self.turn_to_send(lane, ring, deadline)?.send_in_pieces(header, body, deadline);
+        }
+        let mut loan = self.reserve_deadline(len, deadline)?;
+        let bytes: &mut [u8] = &mut loan;
+        let (first, rest) = bytes.split_at_mut(header.len().min(bytes.len()));
+        // In a process forked meanwhile the loan is empty.
+        if first.len() == header.len() && rest.len() == body.len() {
+            first.copy_from_slice(header);
+            rest.copy_from_slice(body);
+        }
+        loan.commit();
+        Ok(())
     }
 
     /// Space for a message of up to `len` bytes, to be written in place and committed; it holds bytes of older
@@ -301,12 +333,13 @@ impl<'a> Turn<'a> {
     /// Tells receivers that the message `id`, whose sender died or gave up, will not be finished.
     #[cold]
     fn end_unfinished(&mut self, id: u64, deadline: Deadline) -> Result<(), SendError> {
-        self.push_piece(&[], &[], stream::tag(ABORT, id), deadline)?;
+        self.push_piece([&[]; 3], stream::tag(ABORT, id), deadline)?;
         self.lane.sending.open_id.store(0, Ordering::Relaxed);
         Ok(())
     }
 
-    fn send_in_pieces(mut self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
+    /// Sends one message that is `header` and `body`.
+    fn send_in_pieces(mut self, header: &[u8], body: &[u8], deadline: Deadline) -> Result<(), SendError> {
         let sending = &self.lane.sending;
         let id = sending.last_id.load(Ordering::Relaxed).wrapping_add(1) & 0xff_ffff;
         let id = id.max(1);
@@ -314,14 +347,20 @@ impl<'a> Turn<'a> {
         // Before the first piece: from here on until the last one is there, our successor ends this message.
         sending.open_id.store(id, Ordering::Release);
         let piece_max = piece_max(self.ring);
-        let mut rest = message;
-        let prefix = (message.len() as u64).to_le_bytes();
-        let mut prefix: &[u8] = &prefix;
+        let prefix = (header.len() as u64).saturating_add(body.len() as u64).to_le_bytes();
+        let mut rest: [&[u8]; 3] = [&prefix, header, body];
         let mut flags = FIRST;
         loop {
-            let (piece, after) = rest.split_at(rest.len().min(piece_max - prefix.len()));
-            flags |= if after.is_empty() { LAST } else { 0 };
-            if let Err(error) = self.push_piece(prefix, piece, stream::tag(flags, id), deadline) {
+            let mut room = piece_max;
+            let piece = rest.each_mut().map(|part| {
+                let (now, later) = part.split_at(part.len().min(room));
+                room -= now.len();
+                *part = later;
+                now
+            });
+            let is_last = rest.iter().all(|part| part.is_empty());
+            flags |= if is_last { LAST } else { 0 };
+            if let Err(error) = self.push_piece(piece, stream::tag(flags, id), deadline) {
                 // What has been sent must not be taken for a message. If there is no space to say so, the next
                 // sender does, or the receiver finds it out: by this wake, if it has begun to sleep meanwhile.
                 let said = self.end_unfinished(id, Deadline::NOW).is_ok();
@@ -332,24 +371,18 @@ impl<'a> Turn<'a> {
                 }
                 return Err(error);
             }
-            if after.is_empty() {
+            if is_last {
                 // Release: pairs with the Acquire in `Connection::is_abandoned`; the last piece comes before.
                 self.lane.sending.open_id.store(0, Ordering::Release);
                 return Ok(());
             }
-            (rest, prefix, flags) = (after, &[], 0);
+            flags = 0;
         }
     }
 
     /// Sends one record, waiting for space with the lock held: the pieces of a message stay together.
-    fn push_piece(
-        &mut self,
-        head: &[u8],
-        body: &[u8],
-        tag: u32,
-        deadline: Deadline,
-    ) -> Result<(), SendError> {
-        let len = head.len() + body.len();
+    fn push_piece(&mut self, parts: [&[u8]; 3], tag: u32, deadline: Deadline) -> Result<(), SendError> {
+        let len = parts.iter().map(|part| part.len()).sum();
         let mut waited = false;
         let reservation = loop {
             match self.writer()?.reserve(len) {
@@ -366,8 +399,11 @@ impl<'a> Turn<'a> {
             }
         };
         let writer = self.writer()?;
-        writer.fill(&reservation, 0, head);
-        writer.fill(&reservation, head.len(), body);
+        let mut at = 0;
+        for part in parts {
+            writer.fill(&reservation, at, part);
+            at += part.len();
+        }
         writer.commit(reservation, len, tag);
         self.announce();
         Ok(())

@@ -6,6 +6,7 @@ use super::{Connection, Pipe};
 use crate::channel::{RecvError, SendError};
 use crate::lock::State;
 use crate::sync::Exclusive;
+use crate::sys::socket::{self, Heard};
 use crate::wait::{Deadline, Wait, Waiter};
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
@@ -267,4 +268,78 @@ fn all_at_once(senders: [&Connection; 4], receivers: [&Connection; 4]) {
         }
     });
     assert_eq!(got.into_inner().unwrap().len() as u64, 4 * EACH);
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    socket::listen(fd, 0) == Heard::Readable
+}
+
+#[test]
+fn what_was_received_before_anybody_polled_is_not_there_to_be_polled() {
+    let (a, z) = pair(4096);
+    for _ in 0..3 {
+        a.send(b"early").unwrap();
+        z.recv().unwrap();
+    }
+    let ready = z.readiness().unwrap();
+    assert!(!is_readable(ready));
+    a.send(b"next").unwrap();
+    assert!(is_readable(z.readiness().unwrap()), "asking again takes nothing away");
+    z.recv().unwrap();
+    assert!(!is_readable(ready));
+}
+
+/// The byte of a message that was received before its sender had put it there.
+#[test]
+fn who_polls_the_ring_makes_up_for_a_byte_that_came_late() {
+    let (a, z) = pair(4096);
+    let ready = z.readiness().unwrap();
+    assert!(socket::Line::new(a.socket().unwrap()).put());
+    assert!(is_readable(ready));
+    assert!(!z.poll(Duration::ZERO).unwrap());
+    assert!(!is_readable(ready));
+    a.send(b"on").unwrap();
+    assert!(is_readable(ready) && z.poll(Duration::ZERO).unwrap());
+}
+
+/// Bytes that come too late, or not: whoever looks is told right in the end.
+#[test]
+fn bytes_that_come_late_go_when_somebody_looks() {
+    let _watchdog = Watchdog::new("bytes_that_come_late");
+    let (a, z) = pair(4096);
+    let (ask, asked) = mpsc::channel();
+    let ready = z.readiness().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for () in asked {
+                a.send(b"x").unwrap();
+            }
+        });
+        for _ in 0..2000 {
+            ask.send(()).unwrap();
+            while z.try_recv().is_err() {}
+            // The system may have stopped the sender in mid-turn: then the next look does it.
+            while is_readable(ready) {
+                assert!(!z.poll(Duration::ZERO).unwrap());
+            }
+        }
+        drop(ask);
+    });
+}
+
+#[test]
+fn a_message_may_have_its_header_elsewhere() {
+    let _watchdog = Watchdog::new("a_message_may_have_its_header_elsewhere");
+    let (a, z) = pair(4096);
+    let bytes: Vec<u8> = (0..20_000_u32).map(|byte| byte as u8).collect();
+    for (header, body) in
+        [(0, 0), (1, 0), (0, 1), (3, 2000), (2000, 3), (1, 20_000), (9000, 9000), (20_000, 0)]
+    {
+        thread::scope(|scope| {
+            let sender =
+                scope.spawn(|| a.send_with_header(&bytes[..header], &bytes[..body], Deadline::NEVER));
+            assert_eq!(z.recv().unwrap(), [&bytes[..header], &bytes[..body]].concat());
+            sender.join().unwrap().unwrap();
+        });
+    }
 }

@@ -11,7 +11,7 @@ use crate::ring::pace::Lull;
 use crate::segment::Segment;
 use crate::sync::{AtomicU64, Ordering, mutated};
 use crate::sys::clock;
-use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter, unless_given_up};
+use crate::wait::{ALL, Barrier, Deadline, EventCount, Wait, Waiter, or_a_last_try};
 use crate::watch::Watched;
 use crossbeam_utils::CachePadded;
 use std::sync::{Arc, Mutex};
@@ -192,7 +192,7 @@ impl Core {
         let outcome = waiter.wait(&self.body().space, self.barrier, deadline, &mut try_once, patrol, more);
         self.sending.keep(waiter);
         // The last patrol may have made room.
-        let sent = outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(SendError::Timeout))?;
+        let sent = or_a_last_try(outcome, try_once).unwrap_or(Err(SendError::Timeout))?;
         self.told(1);
         Ok(sent)
     }
@@ -320,8 +320,7 @@ impl Core {
         let outcome = waiter.wait(&self.body().items, self.barrier, deadline, &mut try_once, patrol, more);
         self.receiving.keep(waiter);
         // The last patrol may have brought a message back.
-        let received =
-            outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(RecvError::Timeout))?;
+        let received = or_a_last_try(outcome, try_once).unwrap_or(Err(RecvError::Timeout))?;
         self.freed(1);
         Ok(received)
     }
@@ -434,7 +433,7 @@ impl Core {
         // Whoever frees a chunk wakes all.
         let outcome = waiter.wait(&self.body().room, self.barrier, deadline, &mut try_once, patrol, || false);
         self.sending.keep(waiter);
-        outcome.ok().or_else(|| unless_given_up(try_once)).unwrap_or(Err(SendError::Timeout))
+        or_a_last_try(outcome, try_once).unwrap_or(Err(SendError::Timeout))
     }
 
     /// Sleeps at one condition until `is_there`; whoever was meant by the wake is woken in our stead if there is `more`.
@@ -472,7 +471,7 @@ impl Core {
         let mut waiter = Waiter::new(Wait::Park);
         let finished = &self.body().finished;
         let outcome = waiter.wait(finished, self.barrier, deadline, &mut attempt, patrol, || false);
-        outcome.ok().or_else(|| unless_given_up(attempt))
+        or_a_last_try(outcome, attempt)
     }
 
     /// Whether a receiver would find something: in the ring, or a task that came back.

@@ -81,6 +81,26 @@ impl<'q> Message<'q> {
         self.parcel.deliveries
     }
 
+    /// Whether there is room to hold on to this message for long: receivers hold at most half of the memory there is for
+    /// messages of its size, this one counted. Memory that is held is not there for senders. So whoever cannot tell how many
+    /// messages will be held at once asks this for each, and if it is `false`, keeps a copy instead: then none of the others
+    /// ever has to wait for it. Always `true` for a message that is a copy itself.
+    ///
+    /// ```
+    /// let queue = ringway::Queue::<[u8]>::options().max_bytes(4 << 20).anonymous()?;
+    /// let (mut held, mut copies) = (Vec::new(), Vec::new());
+    /// for _ in 0..100 {
+    ///     queue.send(&[7; 1 << 20])?;
+    ///     let message = queue.recv()?;
+    ///     if message.can_be_held() { held.push(message) } else { copies.push(message.to_vec()) }
+    /// }
+    /// assert!(!held.is_empty() && !copies.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn can_be_held(&self) -> bool {
+        self.parcel.chunk.as_ref().is_none_or(|kept| self.holder.store().pool.leaves_enough(kept.chunk()))
+    }
+
     /// The same message apart from the handle it came through, which may be dropped before it.
     pub fn detach(mut self) -> Message<'static> {
         let holder = self.holder.detach();

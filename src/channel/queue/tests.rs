@@ -11,22 +11,6 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(5);
 
-/// What came at the last moment is the next one's: who gives up says so, and cannot say both.
-#[test]
-fn who_gives_up_takes_nothing() {
-    let queue = Queue::<u64>::anonymous(4).unwrap();
-    let other = queue.clone();
-    let hook = || other.send(5).is_ok();
-    assert!(matches!(crate::interruptible(hook, || queue.recv()), Err(RecvError::Timeout)));
-    assert_eq!(queue.try_recv().unwrap(), 5);
-    // Nor does it send.
-    while queue.try_send(1).is_ok() {}
-    let hook = || other.try_recv().is_ok();
-    let before = queue.len();
-    assert!(matches!(crate::interruptible(hook, || queue.send(2)), Err(SendError::Timeout)));
-    assert_eq!(queue.len(), before - 1);
-}
-
 #[test]
 fn who_is_refused_leaves_nothing_that_counts() {
     for capacity in [1, 2, 3, 8] {

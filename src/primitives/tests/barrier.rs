@@ -85,8 +85,8 @@ fn it_breaks_many_times() {
 #[test]
 fn nonsense_is_an_error() {
     let barrier = Barrier::anonymous(2).unwrap();
-    super::scribble(&barrier, 0, 3);
-    assert!(matches!(barrier.wait(), Err(BarrierError::Corrupt(why)) if why.found == 3));
+    super::scribble(&barrier, 0, 4);
+    assert!(matches!(barrier.wait(), Err(BarrierError::Corrupt(why)) if why.found == 4));
     assert!(matches!(barrier.reset(), Err(BarrierError::Corrupt(_))));
     barrier.abort();
     super::scribble(&barrier, 0, u64::MAX << 18);

@@ -1,0 +1,7 @@
+"""`multiprocessing.forkserver`: the standard library's own."""
+
+import sys
+
+from multiprocessing import forkserver
+
+sys.modules[__name__] = forkserver

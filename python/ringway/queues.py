@@ -251,8 +251,3 @@ _register_flush()
 util.register_after_fork(Queue, lambda _: (_ringway.drop_all(), _register_flush()))
 # A child of a plain `os.fork` ends as other programs do.
 os.register_at_fork(after_in_child=_register_flush)
-os.register_at_fork(
-    before=_ringway.before_fork,
-    after_in_parent=_ringway.after_fork_in_parent,
-    after_in_child=_ringway.after_fork_in_child,
-)

@@ -7,58 +7,54 @@ use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use ringway::queue::Message;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
-use crate::backlog::generation;
+use crate::forks::generation;
 use crate::pins;
 
-/// All that this process holds, by number. Locked for moments only, by threads that hold the interpreter's lock: so never at a
-/// fork.
-static ALL: Mutex<All> = Mutex::new(All { next: 0, held: BTreeMap::new() });
-
-struct All {
-    next: u64,
-    held: BTreeMap<u64, Weak<Shared>>,
-}
-
-fn registry() -> MutexGuard<'static, All> {
-    ALL.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// All that this process holds.
-pub(crate) fn all() -> Vec<Held> {
-    registry().held.values().filter_map(Weak::upgrade).map(Held).collect()
-}
-
-/// In a forked child: this is not its own any more. How much there is.
-pub(crate) fn forget_all() -> usize {
-    let held = core::mem::take(&mut registry().held);
-    held.values().filter(|shared| shared.strong_count() > 0).count()
-}
-
-/// A message; its memory goes back to the queue with the last who holds it.
+/// A message that objects of Python hold; its memory goes back to the queue with the last of them, here and in children that were
+/// forked meanwhile.
 #[derive(Clone)]
 pub(crate) struct Held(Arc<Shared>);
 
 struct Shared {
-    /// Among all, of the process that received it.
+    /// Among all that this process has held.
     number: u64,
+    /// Of the process that received it.
     generation: u64,
+    memory: Arc<Memory>,
+}
+
+/// A message, and where it is.
+pub(crate) struct Memory {
     start: NonNull<u8>,
     length: usize,
     _message: Message<'static>,
 }
 
 // SAFETY: a message is one thread's as well as another's; the address is that of its bytes.
-unsafe impl Send for Shared {}
+unsafe impl Send for Memory {}
 // SAFETY: only the bytes are shared, by those who got views of them; Python's objects see to who writes when.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(message: Message<'static>) -> Arc<Memory> {
+        let mut memory = Arc::new(Memory { start: NonNull::dangling(), length: 0, _message: message });
+        // A message in its chunk does not move with the guard; a short one, which lies in the guard itself, does: so the
+        // address is taken when the guard has its place.
+        if let Some(memory) = Arc::get_mut(&mut memory) {
+            let bytes: &[u8] = &memory._message;
+            memory.length = bytes.len();
+            memory.start = NonNull::from(bytes).cast();
+        }
+        memory
+    }
+}
 
 impl Drop for Shared {
     fn drop(&mut self) {
         if self.generation == generation() {
-            registry().held.remove(&self.number);
+            pins::remove(self.number);
         } else {
             pins::inherited_less();
         }
@@ -66,28 +62,20 @@ impl Drop for Shared {
 }
 
 impl Held {
-    pub(crate) fn new(message: Message<'static>) -> Held {
-        // A message in its chunk does not move with the guard; a short one, which lies in the guard itself, does: so the
-        // address is taken when the guard has its place.
+    /// Holds on to the message, unless receivers hold so many already that others might wait for theirs.
+    pub(crate) fn try_new(message: Message<'_>) -> Result<Held, Message<'_>> {
         pins::sweep();
-        let mut registry = registry();
-        let number = registry.next;
-        registry.next += 1;
-        let (start, generation) = (NonNull::dangling(), generation());
-        let mut shared = Arc::new(Shared { number, generation, start, length: 0, _message: message });
-        if let Some(shared) = Arc::get_mut(&mut shared) {
-            let bytes: &[u8] = &shared._message;
-            shared.length = bytes.len();
-            shared.start = NonNull::from(bytes).cast();
+        if !message.can_be_held() {
+            return Err(message);
         }
-        registry.held.insert(number, Arc::downgrade(&shared));
-        Held(shared)
+        let memory = Memory::new(message.detach());
+        Ok(Held(Arc::new(Shared { number: pins::add(&memory), generation: generation(), memory })))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: so many bytes are there for as long as this, or a clone of it, lives. Writers are views that were made of
         // other ranges, or come after this one's use: the unpickler makes them.
-        unsafe { core::slice::from_raw_parts(self.0.start.as_ptr(), self.0.length) }
+        unsafe { core::slice::from_raw_parts(self.0.memory.start.as_ptr(), self.0.memory.length) }
     }
 }
 
@@ -119,7 +107,7 @@ impl Lease {
             return Err(PyBufferError::new_err("the buffer was sent as a read-only one"));
         }
         // SAFETY: the range lies in the message.
-        let start = unsafe { lease.held.0.start.add(lease.range.start) };
+        let start = unsafe { lease.held.0.memory.start.add(lease.range.start) };
         let length = lease.range.len() as ffi::Py_ssize_t;
         let read_only = c_int::from(lease.read_only);
         // SAFETY: `view` is a place for a buffer; `slf`, which it holds, keeps the bytes.

@@ -11,7 +11,8 @@
 //! | `memory` | bytes for `ctypes` objects |
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `dict` | `SharedDict` |
-//! | `lease`, `pins` | memory of a received message that Python objects hold on to, and what becomes of it at a fork |
+//! | `lease` | memory of a received message that Python objects hold on to |
+//! | `forks`, `pins` | how many forks there were, and what becomes of that memory at one |
 
 use pyo3::prelude::*;
 
@@ -21,6 +22,7 @@ mod codec;
 mod connection;
 mod dict;
 mod errors;
+mod forks;
 mod lease;
 mod loan;
 mod locks;
@@ -50,14 +52,14 @@ mod _ringway {
     #[pymodule_export]
     use crate::memory::Memory;
     #[pymodule_export]
-    use crate::pins::{after_fork_in_child, after_fork_in_parent, before_fork};
-    #[pymodule_export]
     use crate::queue::Queue;
 
     use super::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // From here on forks are noticed.
+        forks::generation();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

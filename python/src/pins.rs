@@ -4,47 +4,86 @@
 //! somebody else's message once it is dropped here. So what is held at a fork is held until the child has dropped it too, or has
 //! ended: of a pipe the child has the one end, which it closes then, and this process the other.
 
-use crate::lease::{self, Held};
-use pyo3::prelude::*;
+use crate::lease::Memory;
+use core::cell::Cell;
+use core::mem::ManuallyDrop;
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is held for one child.
 struct Pin {
-    /// Who forks. Another thread may do so too before it has come back.
-    thread: usize,
     /// At its end when the child has no more use for it.
     end: OwnedFd,
-    /// The child's, which is open here for the time of the fork only.
-    childs: Option<OwnedFd>,
     /// Dropped with it.
-    _held: Vec<Held>,
+    memory: Vec<Arc<Memory>>,
 }
 
-/// What this process has of its parent.
-struct Inherited {
-    /// So many messages it has not dropped.
-    count: usize,
-    /// For as long as there are any.
+struct State {
+    /// What objects of this process hold, by number.
+    held: BTreeMap<u64, Arc<Memory>>,
+    next: u64,
+    /// What it holds for its children.
+    pins: Vec<Pin>,
+    /// How much of what its parent held when it was forked it has not dropped.
+    inherited: usize,
+    /// For as long as there is any: the ends that parents look at.
     ends: Vec<OwnedFd>,
+    /// While there is a fork: the child's end.
+    childs: Option<OwnedFd>,
+    /// What a child does not need of its parent, to be dropped at the next occasion.
+    stale: Vec<Arc<Memory>>,
 }
 
-/// Locked for moments only, by threads that hold the interpreter's lock: so never at a fork. The other as well.
-static PINS: Mutex<Vec<Pin>> = Mutex::new(Vec::new());
-static INHERITED: Mutex<Inherited> = Mutex::new(Inherited { count: 0, ends: Vec::new() });
+/// Locked for moments only; and over a fork, by the thread that forks.
+static STATE: Mutex<State> = Mutex::new(State {
+    held: BTreeMap::new(),
+    next: 0,
+    pins: Vec::new(),
+    inherited: 0,
+    ends: Vec::new(),
+    childs: None,
+    stale: Vec::new(),
+});
 
-/// How many pins there are.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Whether there is something to be swept. Changed under the lock; Relaxed, since whoever sees it too late looks again.
+static IS_WORTH_SWEEPING: AtomicBool = AtomicBool::new(false);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+type Guard = MutexGuard<'static, State>;
+
+std::thread_local! {
+    /// The lock, over a fork. Never dropped where it is, so that threads need nothing for it.
+    static FORKING: Cell<Option<ManuallyDrop<Guard>>> = const { Cell::new(None) };
 }
 
-fn this_thread() -> usize {
-    // SAFETY: no preconditions.
-    let thread = unsafe { libc::pthread_self() };
-    thread as usize
+fn state() -> Guard {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something is held from now on. Its number.
+pub(crate) fn add(memory: &Arc<Memory>) -> u64 {
+    let mut state = state();
+    let number = state.next;
+    state.next += 1;
+    state.held.insert(number, Arc::clone(memory));
+    number
+}
+
+/// It is not held any more.
+pub(crate) fn remove(number: u64) {
+    let memory = state().held.remove(&number);
+    // Not under the lock: a queue may go with it.
+    drop(memory);
+}
+
+/// Something that this process has of its parent was dropped.
+pub(crate) fn inherited_less() {
+    let mut state = state();
+    state.inherited = state.inherited.saturating_sub(1);
+    if state.inherited == 0 {
+        state.ends.clear();
+    }
 }
 
 fn pipe() -> Option<(OwnedFd, OwnedFd)> {
@@ -60,78 +99,80 @@ fn pipe() -> Option<(OwnedFd, OwnedFd)> {
     Some((reading, writing))
 }
 
-fn is_at_its_end(fd: &OwnedFd) -> bool {
-    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
-    // SAFETY: one entry, which is here.
-    let count = unsafe { libc::poll(&raw mut asked, 1, 0) };
-    count == 1 && asked.revents & libc::POLLHUP != 0
-}
-
-/// Lets go of what children need no more. Whether others need some.
-pub(crate) fn sweep() -> bool {
-    if COUNT.load(Ordering::Relaxed) == 0 {
-        return false;
+/// Takes those out that children need no more.
+fn take_unneeded(pins: &mut Vec<Pin>) -> Vec<Pin> {
+    let ask = |pin: &Pin| libc::pollfd { fd: pin.end.as_raw_fd(), events: 0, revents: 0 };
+    let mut asked: Vec<libc::pollfd> = pins.iter().map(ask).collect();
+    // SAFETY: so many entries are there.
+    let count = unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) };
+    if count <= 0 {
+        return Vec::new();
     }
-    let mut pins = lock(&PINS);
-    let (over, rest) = pins.drain(..).partition(|pin| pin.childs.is_none() && is_at_its_end(&pin.end));
+    let (mut unneeded, mut rest) = (Vec::new(), Vec::new());
+    for (pin, asked) in pins.drain(..).zip(asked) {
+        if asked.revents & libc::POLLHUP == 0 { rest.push(pin) } else { unneeded.push(pin) }
+    }
     *pins = rest;
-    let count = pins.len();
-    drop(pins);
-    COUNT.store(count, Ordering::Relaxed);
-    // Not under the lock.
-    drop::<Vec<Pin>>(over);
-    count > 0
+    unneeded
 }
 
-/// Something that this process has of its parent was dropped.
-pub(crate) fn inherited_less() {
-    let mut inherited = lock(&INHERITED);
-    inherited.count = inherited.count.saturating_sub(1);
-    if inherited.count == 0 {
-        inherited.ends.clear();
-    }
+/// Lets go of what children need no more. Whether others need some. One load if there are none.
+#[inline]
+pub(crate) fn sweep() -> bool {
+    IS_WORTH_SWEEPING.load(Ordering::Relaxed) && sweep_slowly()
 }
 
-/// For `os.register_at_fork`: the first.
-#[pyfunction]
+#[cold]
+fn sweep_slowly() -> bool {
+    let mut state = state();
+    let stale = core::mem::take(&mut state.stale);
+    let unneeded = take_unneeded(&mut state.pins);
+    let is_needed = !state.pins.is_empty();
+    IS_WORTH_SWEEPING.store(is_needed, Ordering::Relaxed);
+    drop(state);
+    // Not under the lock: a queue may go with it.
+    drop((stale, unneeded));
+    is_needed
+}
+
+/// Just before a fork, in the thread that makes it.
 pub(crate) fn before_fork() {
-    sweep();
-    let held = lease::all();
-    if held.is_empty() {
-        return;
+    let mut state = state();
+    if !state.held.is_empty() {
+        let memory: Vec<_> = state.held.values().cloned().collect();
+        match pipe() {
+            Some((end, childs)) => {
+                state.pins.push(Pin { end, memory });
+                state.childs = Some(childs);
+                IS_WORTH_SWEEPING.store(true, Ordering::Relaxed);
+            }
+            // Without a way to know, for as long as this process lives.
+            None => core::mem::forget(memory),
+        }
     }
-    let Some((end, childs)) = pipe() else {
-        // Without a way to know, for as long as this process lives.
-        return core::mem::forget(held);
-    };
-    let mut pins = lock(&PINS);
-    pins.push(Pin { thread: this_thread(), end, childs: Some(childs), _held: held });
-    COUNT.store(pins.len(), Ordering::Relaxed);
+    FORKING.set(Some(ManuallyDrop::new(state)));
 }
 
-/// The second. If there was no fork after all, there is nobody at the other end.
-#[pyfunction]
-pub(crate) fn after_fork_in_parent() {
-    let this = this_thread();
-    for pin in lock(&PINS).iter_mut().filter(|pin| pin.thread == this) {
-        pin.childs = None;
+/// The lock, as it was before the fork.
+fn locked_before() -> Option<Guard> {
+    FORKING.take().map(ManuallyDrop::into_inner)
+}
+
+/// After the fork, in the parent. If there was none after all, nobody is at the other end now.
+pub(crate) fn after_fork() {
+    if let Some(mut state) = locked_before() {
+        state.childs = None;
     }
 }
 
-/// The third.
-#[pyfunction]
+/// After the fork, in the child: what it has is not its own.
 pub(crate) fn after_fork_in_child() {
-    let this = this_thread();
-    let mut pins = core::mem::take(&mut *lock(&PINS));
-    COUNT.store(0, Ordering::Relaxed);
-    let mine = pins.iter_mut().filter(|pin| pin.thread == this).filter_map(|pin| pin.childs.take());
-    let mut inherited = lock(&INHERITED);
-    inherited.ends.extend(mine);
-    inherited.count += lease::forget_all();
-    if inherited.count == 0 {
-        inherited.ends.clear();
-    }
-    drop(inherited);
-    // The parent's, each of which counts as one that is dropped if nothing else here has it.
-    drop(pins);
+    let Some(mut state) = locked_before() else { return };
+    let State { held, pins, inherited, ends, childs, stale, .. } = &mut *state;
+    *inherited += held.len();
+    ends.extend(childs.take());
+    // Objects that it has keep theirs. The rest goes when there is time for it: now others' locks may be locked for ever.
+    stale.extend(core::mem::take(held).into_values());
+    stale.extend(pins.drain(..).flat_map(|pin| pin.memory));
+    IS_WORTH_SWEEPING.store(!stale.is_empty(), Ordering::Relaxed);
 }

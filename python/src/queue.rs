@@ -71,6 +71,9 @@ const LONGEST_LULL: u32 = 100;
 /// How often one that waits for two things looks at the other.
 const SLICE: Duration = Duration::from_millis(20);
 
+/// How often one that waits looks whether children still need what this process holds for them.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// As Python says it.
 fn limit(maxsize: i64) -> usize {
     usize::try_from(maxsize).ok().filter(|&most| most > 0).unwrap_or(NO_LIMIT)
@@ -310,7 +313,7 @@ impl Inner {
         }
         loop {
             // What children let go of may be what others wait for, before they can send.
-            let end = if pins::sweep() { until.min(Deadline::after(SLICE)) } else { until };
+            let end = if pins::sweep() { until.min(Deadline::after(LOOK)) } else { until };
             match waiting(py, || self.ring.recv_deadline(end))? {
                 Ok(message) => return Ok(message),
                 Err(RecvError::Timeout | RecvError::Empty) if until.has_passed() => {
@@ -571,12 +574,12 @@ impl Queue {
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let message = inner.receive(py, deadline(block, timeout)?)?;
-        if message.len() <= SHORT || !message.can_be_held() {
-            return PyMemoryView::from(PyByteArray::new(py, &message).as_any());
+        let length = message.len();
+        let held = if length > SHORT { Held::try_new(message) } else { Err(message) };
+        match held {
+            Ok(held) => PyMemoryView::from(Lease::of(&held, 0..length, false).into_pyobject(py)?.as_any()),
+            Err(message) => PyMemoryView::from(PyByteArray::new(py, &message).as_any()),
         }
-        let range = 0..message.len();
-        let lease = Lease::of(&Held::new(message.detach()), range, false);
-        PyMemoryView::from(lease.into_pyobject(py)?.as_any())
     }
 
     /// Memory for a message of `length` bytes, to be written where it will lie; then `commit()` sends it.

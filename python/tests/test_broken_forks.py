@@ -226,6 +226,8 @@ def test_forks_while_other_threads_are_in_the_middle():
     """Of pickling, of sending, of waiting: the child can use everything."""
     queue, own, beyond = ringway.Queue(), ringway.Queue(), ringway.Queue()
     pipe = ringway.Pipe()
+    # Once here: a module that another thread is just importing is locked for ever in a child.
+    ringway.Lock(), ringway.Condition()
     stop = threading.Event()
 
     def busy(call):

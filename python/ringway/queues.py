@@ -34,7 +34,8 @@ class Queue(_ringway.Queue):
     the permissions of its file; `unlink()` removes the name.
 
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
-    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory.
+    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory;
+    children that are forked meanwhile have them too, and see what others write there.
 
     It can be iterated over, also by `async for`: until somebody calls `shutdown()` and nothing is left.
     """

@@ -45,7 +45,7 @@ class SemLock(_ringway.SemLock):
     def __getstate__(self):
         _share.assert_sharing(self)
         kind, most, fd, place = self._tell()
-        return kind, most, _share.share(fd), place, self._raises
+        return kind, most, _share.share(fd, self if place else None), place, self._raises
 
     def __setstate__(self, state):
         kind, most, shared, place, self._raises = state
@@ -154,7 +154,7 @@ class Condition(_ringway.Condition):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._tell()
-        return self._lock, _share.share(fd), place
+        return self._lock, _share.share(fd, self if place else None), place
 
     def __setstate__(self, state):
         lock, shared, place = state
@@ -215,7 +215,7 @@ class Event(_ringway.Event):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._tell()
-        return _share.share(fd), place
+        return _share.share(fd, self if place else None), place
 
     def __setstate__(self, state):
         shared, place = state
@@ -244,7 +244,7 @@ class Barrier(threading.Barrier):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._barrier._tell()
-        return self._action, self._timeout, _share.share(fd), place
+        return self._action, self._timeout, _share.share(fd, self._barrier if place else None), place
 
     def __setstate__(self, state):
         action, timeout, shared, place = state

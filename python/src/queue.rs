@@ -4,6 +4,7 @@ use crate::backlog::{self, Backlog};
 use crate::calls::{call, next};
 use crate::codec::{Outgoing, Received, decode, decode_in_place, encode};
 use crate::errors;
+use crate::forks::generation;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::pins;
@@ -18,7 +19,7 @@ use ringway::queue::{DoneError, JoinError, Message};
 use ringway::{Deadline, RecvError, SendError, TallyQueue};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A queue of messages between processes; `ringway.queues` makes it what `multiprocessing.Queue` is.
@@ -36,6 +37,36 @@ struct Inner {
     /// How many messages there may be.
     most: usize,
     backlog: Arc<Backlog>,
+    belated: Belated,
+}
+
+/// Why something that was taken could not be handed out, when what was taken before it was: for the next call that takes something.
+#[derive(Default)]
+struct Belated {
+    is_some: AtomicBool,
+    /// With the process that it happened in.
+    error: Mutex<Option<(u64, PyErr)>>,
+}
+
+impl Belated {
+    fn keep(&self, error: PyErr) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation(), error));
+        self.is_some.store(true, Ordering::Relaxed);
+    }
+
+    /// Raises it, if there is one.
+    #[inline]
+    fn check(&self) -> PyResult<()> {
+        if self.is_some.load(Ordering::Relaxed) { self.take().map_or(Ok(()), Err) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn take(&self) -> Option<PyErr> {
+        self.is_some.store(false, Ordering::Relaxed);
+        let kept = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A forked child's parent hears of it.
+        kept.filter(|&(of, _)| of == generation()).map(|(_, error)| error)
+    }
 }
 
 /// What `multiprocessing` means by no limit.
@@ -159,7 +190,7 @@ impl Queue {
     fn fill(&self, opened: Result<Ring, ringway::Error>, most: Option<usize>) -> PyResult<()> {
         let ring = opened.map_err(errors::opening)?;
         let most = most.unwrap_or(ring.capacity());
-        let inner = Inner { ring, most, backlog: Arc::new(Backlog::new()) };
+        let inner = Inner { ring, most, backlog: Arc::new(Backlog::new()), belated: Belated::default() };
         self.inner.set(inner).map_err(|_| PyRuntimeError::new_err("the queue is open already"))
     }
 
@@ -275,6 +306,7 @@ impl Inner {
     /// Receives an object.
     #[inline]
     fn get<'py>(&self, py: Python<'py>, until: Deadline) -> PyResult<Bound<'py, PyAny>> {
+        self.belated.check()?;
         match self.get_now(py) {
             Ok(object) => object,
             Err(RecvError::Empty) => decode(py, Received::Held(self.receive_slowly(py, until)?)),
@@ -298,6 +330,7 @@ impl Inner {
     /// Receives a message.
     #[inline]
     fn receive(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
+        self.belated.check()?;
         match self.ring.try_recv() {
             Ok(message) => Ok(message),
             Err(RecvError::Empty) => self.receive_slowly(py, until),
@@ -515,7 +548,9 @@ impl Queue {
         Ok(count)
     }
 
-    /// Waits for a message, and takes as many more as are there, up to `max_items` (all that fit into the queue).
+    /// Waits for an object, and takes as many more as are there, up to `max_items` (all that fit into the queue). `get` says what it
+    /// raises, for the first; one after it that cannot be had ends the call: what came before it is returned, and the next call that
+    /// takes something raises the error.
     #[pyo3(signature = (max_items=None, block=true, timeout=None))]
     fn get_many<'py>(
         slf: &Bound<'py, Self>,
@@ -531,10 +566,14 @@ impl Queue {
         }
         list.append(inner.get(py, deadline(block, timeout)?)?)?;
         while list.len() < most {
-            match inner.get_now(py) {
-                Ok(object) => list.append(object?)?,
+            let object = match inner.get_now(py) {
+                Ok(object) => object,
                 Err(RecvError::Empty | RecvError::Closed) => break,
-                Err(error) => return Err(errors::receiving(error)),
+                Err(error) => Err(errors::receiving(error)),
+            };
+            if let Err(error) = object.and_then(|object| list.append(object)) {
+                inner.belated.keep(error);
+                break;
             }
         }
         Ok(list)

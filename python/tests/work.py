@@ -216,6 +216,14 @@ def acquire_what_comes(inward, outward):
     event.wait()
 
 
+def put_made(queue, kind):
+    """Sends an object, and ends."""
+    import ringway
+
+    ringway.allow_passing()
+    queue.put(getattr(ringway, kind)(*(("i",) if kind == "Value" else ())))
+
+
 def play(ping, pong, count):
     for _ in range(count):
         ping.wait()

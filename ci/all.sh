@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check, one script each. Installs what it needs. What a script prints goes to target/ci/NAME.log, and here only
-# its last words: of one that fails more of them, at the very end, so that they are not lost among all the others'.
+# its last words: of those that fail more of them, at the very end, so that they are not lost among all the others'. One
+# that fails does not keep the others from being run.
 set -euo pipefail
 
 # Whoever starts this in the background has them ignored, and no shell can change that for itself.
@@ -12,6 +13,7 @@ cd "$(dirname "$0")"
 logs=../target/ci
 mkdir -p "$logs"
 left_out=()
+failed=()
 run() {
     local began=$SECONDS code=0 log=$logs/${1%.sh}.log
     echo "=== ci/$*"
@@ -26,14 +28,14 @@ run() {
         left_out+=("$1")
         ;;
     *)
-        tail -n 80 "$log" | cut -c -500 >&2
-        echo "=== ci/$* failed with exit code $code after $((SECONDS - began)) s" >&2
-        exit 1
+        echo "=== ci/$* FAILED with exit code $code after $((SECONDS - began)) s"
+        failed+=("$1")
         ;;
     esac
 }
 
 run install.sh
+[ ${#failed[@]} -eq 0 ] || { cat "$logs/install.log" >&2; exit 1; }
 run test.sh
 run loom.sh
 run lint.sh
@@ -49,5 +51,13 @@ run libcs.sh
 run python.sh
 if [ ${#left_out[@]} -gt 0 ]; then
     echo "NOT RUN, for want of what they need: ${left_out[*]}" >&2
+fi
+for script in ${failed[@]+"${failed[@]}"}; do
+    echo "=== of ci/$script, which failed, the last lines:"
+    tail -n $((80 / ${#failed[@]})) "$logs/${script%.sh}.log" | cut -c -500
+done >&2
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED: ${failed[*]}, in $SECONDS s" >&2
+    exit 1
 fi
 echo "all checks passed in $SECONDS s"

@@ -206,6 +206,18 @@ ringway queue stat jobs | grep -E "^in hand +process [0-9]+ works on 1$" > /dev/
 slay worker $first
 expect "the next worker" "$(ringway queue get jobs --exec sh -c 'read -r it; echo "$it $RINGWAY_DELIVERIES"')" "precious 1"
 ringway rm jobs
+
+echo "--- a queue that counts, its worker killed"
+ringway queue create jobs --tally
+rm "$scratch/begun"
+"$binary" queue get jobs --exec sh -c "touch $scratch/begun; exec sleep 1000" & first=$!
+ringway queue put jobs --lines --close <<< $'lost\nkept'
+await test -e "$scratch/begun"
+slay worker $first
+expect "the next worker" "$(ringway queue get jobs --lines)" kept
+expect "messages that nobody has done" "$(figure jobs unfinished)" 1
+ringway queue create jobs 2> /dev/null; expect "queue create, once more" $? 1
+ringway rm jobs
 nothing_left queues
 
 echo "--- three shells count under a lock, one of them is killed holding it"

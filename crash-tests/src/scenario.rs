@@ -6,7 +6,7 @@ use std::fmt;
 /// An operation to be killed in, and what must hold then.
 pub struct Scenario {
     name: String,
-    play: Box<dyn Fn(&mut Stage)>,
+    play: Box<dyn Fn(&mut Stage<'_>)>,
     in_company: bool,
     has_short_cut: bool,
 }
@@ -36,7 +36,7 @@ impl Scenario {
         victim: impl Fn(S) + 'static,
         survivor: impl Fn(S, Death) -> u64 + 'static,
     ) -> Self {
-        let play = move |stage: &mut Stage| {
+        let play = move |stage: &mut Stage<'_>| {
             let state = stage.setup(&setup);
             let (state, death) = stage.kill(state, &victim, None::<&fn(&mut S)>);
             stage.survived(survivor(state, death));
@@ -53,7 +53,7 @@ impl Scenario {
         partner: impl Fn(&mut S) + 'static,
         survivor: impl Fn(S, Death) -> u64 + 'static,
     ) -> Self {
-        let play = move |stage: &mut Stage| {
+        let play = move |stage: &mut Stage<'_>| {
             let state = stage.setup(&setup);
             let (state, death) = stage.kill(state, &victim, Some(&partner));
             stage.survived(survivor(state, death));
@@ -90,7 +90,7 @@ impl Scenario {
         &self.name
     }
 
-    pub(crate) fn play(&self, stage: &mut Stage) {
+    pub(crate) fn play(&self, stage: &mut Stage<'_>) {
         (self.play)(stage);
     }
 }

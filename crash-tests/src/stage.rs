@@ -6,22 +6,24 @@ use crate::process;
 use crate::scenario::{Death, Scenario};
 use crate::shared::Shared;
 use crate::stepper::{self, Victim, WhenAsleep};
-use crate::trace::{Met, Position, Way};
+use crate::trace::{Met, Position, Trace, Way};
 
 /// What a stage is for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Purpose {
+pub(crate) enum Purpose<'a> {
     /// To write down the victim's instructions. Then it is killed behind the last one.
     Record,
     /// To kill it at the end of this way.
     Kill { way: Way, before: bool },
+    /// To kill it at this position if it comes there by all positions before it, and else [nowhere](Position::NOWHERE).
+    KillAlong { trace: &'a Trace, number: usize },
 }
 
 /// A stage, as the scenario playing on it sees it.
 #[derive(Debug)]
 #[allow(unreachable_pub, reason = "in the signatures of what is public")]
-pub struct Stage {
-    purpose: Purpose,
+pub struct Stage<'a> {
+    purpose: Purpose<'a>,
 }
 
 /// No operation is longer than this; one that is loops.
@@ -30,13 +32,13 @@ const LONGEST: usize = 200_000;
 /// Plays a scenario once, in a process that ends with it.
 ///
 /// From the start of a page of the stack on, because what the C library does with a place depends on its alignment.
-pub(crate) fn play(scenario: &Scenario, purpose: Purpose) -> ! {
+pub(crate) fn play(scenario: &Scenario, purpose: Purpose<'_>) -> ! {
     let part = (scenario, purpose);
     // SAFETY: `play_aligned` takes such a pointer, and `part` outlives it, because it does not return.
     unsafe { on_a_page(&raw const part, play_aligned) }
 }
 
-type Part<'a> = (&'a Scenario, Purpose);
+type Part<'a> = (&'a Scenario, Purpose<'a>);
 
 /// Calls `body(part)` with the stack pointer moved down to the start of a page.
 #[unsafe(naked)]
@@ -59,7 +61,7 @@ fn doing(what: &str) {
     log::write(&Entry::Doing(what.to_owned()));
 }
 
-impl Stage {
+impl Stage<'_> {
     pub(crate) fn setup<S>(&self, setup: impl Fn() -> S) -> S {
         doing("setting up");
         setup()
@@ -82,6 +84,7 @@ impl Stage {
         let (at, before) = match self.purpose {
             Purpose::Record => (record(&victim, when_asleep), false),
             Purpose::Kill { way, before } => (victim.follow(way, when_asleep), before),
+            Purpose::KillAlong { trace, number } => (victim.follow_exactly(trace, number), number == 0),
         };
         let after = at.address == stepper::end_address();
         victim.kill();

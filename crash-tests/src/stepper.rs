@@ -4,7 +4,7 @@
 //! more. All addresses mean the same in both: neither has called `exec` since they were one.
 
 use crate::process;
-use crate::trace::{Position, Way};
+use crate::trace::{Position, Trace, Way};
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
@@ -141,6 +141,18 @@ impl Victim {
             return Position { asleep: true, ..before };
         }
         here()
+    }
+
+    /// Brings it to a position by single steps, as long as they go as recorded.
+    pub(crate) fn follow_exactly(&self, trace: &Trace, number: usize) -> Position {
+        for expected in &trace.positions()[..number] {
+            if self.address() != expected.address || expected.asleep {
+                return Position::NOWHERE;
+            }
+            self.step(None);
+        }
+        let here = Position { address: self.address(), asleep: false };
+        if here == trace.position(number) { here } else { Position::NOWHERE }
     }
 
     /// Lets it run into a breakpoint at `address` so many times. `false` if it came to the end before.

@@ -23,6 +23,9 @@ const ASLEEP: u8 = 1;
 const NEWS: u8 = 2;
 
 impl Position {
+    /// What was not planned.
+    pub(crate) const NOWHERE: Self = Position { address: 0, asleep: false };
+
     pub(crate) fn to_bytes(self) -> [u8; 9] {
         Met { position: self, is_news: false }.to_bytes()
     }
@@ -75,10 +78,13 @@ pub(crate) struct Trace {
 }
 
 /// An operation of so many instructions is not long.
-const SHORT: usize = 1000;
+const SHORT: usize = 500;
 
 /// See [`Trace::choose`].
 const ONE_IN: usize = 16;
+
+/// So many of them are enough.
+const SAMPLES: usize = 400;
 
 /// What running into a breakpoint costs, in steps.
 const HIT: u32 = 3;
@@ -115,13 +121,19 @@ impl Trace {
         self.positions == other.positions
     }
 
+    /// Whether a victim on its way to this position falls asleep, so that single steps alone do not lead there.
+    pub(crate) fn sleeps_before(&self, number: usize) -> bool {
+        self.positions[..=number].iter().any(|position| position.asleep)
+    }
+
     /// The numbers of the positions to kill at. All, unless the operation is long: then those where others see
-    /// something else than at the one before, and of the rest one in so many,
-    /// but none in the middle of a copy in private memory.
+    /// something else than at the one before, and of the rest one in so many, but none in the middle of a copy in
+    /// private memory.
     pub(crate) fn choose(&self, at_every_one: bool) -> Vec<usize> {
         let all = at_every_one || !self.is_long();
+        let one_in = ONE_IN.max(self.last() / SAMPLES);
         let chosen = |&number: &usize| {
-            let sampled = number.is_multiple_of(ONE_IN) && !self.is_repeated(number);
+            let sampled = number.is_multiple_of(one_in) && !self.is_repeated(number);
             all || self.news[number] || sampled || number == self.last()
         };
         (0..=self.last()).filter(chosen).collect()

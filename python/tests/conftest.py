@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 
 import pytest
 
@@ -23,7 +24,7 @@ import ringway  # noqa: E402
 METHODS = ["fork", "spawn", "forkserver"]
 
 #: Seconds after which a test is over, and some later the whole run, if the test does not even notice.
-WATCHDOG = 90
+WATCHDOG = 300
 
 
 def pytest_configure(config):
@@ -147,6 +148,13 @@ def is_asleep(pid, tid=None):
     """Whether the kernel says that it sleeps: then it has come to the call under test, or has not left it."""
     with open(f"/proc/{pid}/task/{tid or pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] == "S"
+
+
+def nothing_is_left(queue):
+    """Whether all was received; the thread that sends counts a message as its own for a moment longer."""
+    while queue._backlog():
+        time.sleep(0.001)
+    return queue.empty()
 
 
 def descriptors():

@@ -87,8 +87,8 @@ def signalled_when_asleep(number):
             time.sleep(0.001)
 
     thread = threading.Thread(target=annoy)
-    thread.start()
     try:
+        thread.start()
         yield enough
     finally:
         enough.set()

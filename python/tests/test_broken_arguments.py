@@ -185,14 +185,21 @@ def test_interrupting_a_put_that_waits_for_its_own_backlog():
     queue.put_many(range(9000))
     assert queue.full() and queue._backlog() > 0
     before = signal.signal(signal.SIGUSR1, interrupt)
+    waiting = threading.Event()
+
+    def interrupt_when_asleep():
+        waiting.wait()
+        while not is_asleep(os.getpid()):
+            pass
+        os.kill(os.getpid(), signal.SIGUSR1)
+
     try:
-        main = threading.get_ident()
-        timer = threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGUSR1))
-        timer.start()
+        thread, _ = in_thread(interrupt_when_asleep)
         with pytest.raises(Interrupt):
+            waiting.set()
             queue.put("one too many")
     finally:
         signal.signal(signal.SIGUSR1, before)
-    timer.join()
+    thread.join()
     assert [queue.get() for _ in range(9000)] == list(range(9000))
     assert queue.empty()

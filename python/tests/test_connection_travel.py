@@ -237,7 +237,7 @@ def test_thousands_of_pipes_leave_nothing_behind():
     for number in range(2000):
         use(number % 2 == 0)
     gc.collect()
-    assert open_files() == files
+    assert open_files() <= files
     assert mappings() <= maps + 8  # the allocator's own
 
 
@@ -271,15 +271,17 @@ def test_what_travels_leaves_nothing_behind(ctx):
             assert a.recv() == "by inheritance"
         del a, b
         gc.collect()
-        return there, open_files()
+        return there
 
     with running(ctx, receive_connections, other, w):
         once()
-        first = once()
+        first, files = once(), open_files()
         for _ in range(5):
             again = once()
         control.send(None)
-    assert again == first
+        assert again == first
+        # The thread that hands them over closes what it did so by a moment later.
+        until(lambda: open_files() <= files)
 
 
 def test_children_that_come_and_go_leave_room_for_others():

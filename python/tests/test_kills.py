@@ -5,7 +5,7 @@ import random
 import tempfile
 
 import work
-from conftest import Context, kill
+from conftest import Context, kill, nothing_is_left
 
 ROUNDS = 40
 
@@ -135,4 +135,4 @@ def test_large_messages_and_kills():
     for turn in range(20):
         queue.put(bytes([turn]) * 4_000_000, timeout=60)
         assert queue.get()[0] == turn
-    assert queue._backlog() == 0
+    assert nothing_is_left(queue)

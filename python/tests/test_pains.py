@@ -79,7 +79,6 @@ def test_what_cannot_be_pickled_does_not_vanish(fork):
 
 def test_nothing_has_a_name_that_could_leak_or_vanish():
     """gh-94765: named semaphores that are gone before a spawned child opens them, or stay after a kill."""
-    before = set(os.listdir("/dev/shm"))
     program = """
         import os, ringway, signal, time
         def child(*objects):
@@ -87,18 +86,14 @@ def test_nothing_has_a_name_that_could_leak_or_vanish():
         if __name__ == "__main__":
             mp = ringway.get_context("spawn")
             objects = mp.Queue(), mp.Lock(), mp.RLock(), mp.Semaphore(), mp.Event(), mp.Condition(), mp.Barrier(2), mp.Value("i")
-            print("made", flush=True)
+            # Its own memory tells: in the directory other programs' names come and go meanwhile.
+            with open("/proc/self/maps") as maps:
+                print("made", *(line.strip() for line in maps if "/dev/shm/" in line), sep="\\n", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "made\n"), done.stderr
     assert "leaked" not in done.stderr
-    left = {
-        name
-        for name in set(os.listdir("/dev/shm")) - before
-        if "ringway" not in name and name.startswith(("sem.mp", "psm_"))
-    }
-    assert left == set()
 
 
 def test_a_parent_may_forget_what_its_spawned_child_has_not_opened_yet():
@@ -131,7 +126,7 @@ def test_time_outs_follow_no_clock_that_is_set(fork):
             print(type(error).__name__)
     """
     command = [strace, "-f", "-e", "trace=futex", sys.executable, "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0 and "ptrace" in done.stderr:
         pytest.skip("strace may not trace here")
     assert done.stdout.split() == ["False", "Empty"], done.stderr

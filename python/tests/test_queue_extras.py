@@ -15,6 +15,7 @@ import work
 from conftest import end, in_thread
 
 Queue = ringway.queues.Queue
+JoinableQueue = ringway.queues.JoinableQueue
 
 
 def test_many_at_once(mp):
@@ -362,7 +363,7 @@ needs_command = pytest.mark.skipif(not command, reason="RINGWAY_COMMAND is not t
 
 
 def run(*arguments, **keywords):
-    done = subprocess.run([command, *arguments], capture_output=True, timeout=60, **keywords)
+    done = subprocess.run([command, *arguments], capture_output=True, **keywords)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -385,6 +386,44 @@ def test_python_gets_what_the_command_puts(name):
     with pytest.raises(ringway.ShutDown):
         queue.get_bytes()
     assert name.encode() in run("ls")
+    queue.unlink()
+
+
+@needs_command
+def test_the_command_feeds_a_joinable_queue(name):
+    queue = JoinableQueue.create(name, 100)
+    run("queue", "put", name, "--lines", input=b"one\ntwo\nthree\nfour\n")
+    assert queue.unfinished() == 4
+    assert queue.get_bytes() == b"one\n"
+    assert not queue.join(timeout=0)
+    # What the command has got is done when its output is written, or its own command has succeeded.
+    assert run("queue", "get", name, "--count", "1") == b"two\n"
+    assert run("queue", "get", name, "--count", "1", "--exec", "cat") == b"three\n"
+    assert queue.unfinished() == 2
+    assert run("queue", "drain", name) == b"1 messages, 5 bytes\n"
+    queue.task_done()
+    assert queue.join(timeout=0)
+    with pytest.raises(ValueError):
+        queue.task_done()
+    run("queue", "close", name)
+    with pytest.raises(ringway.ShutDown):
+        queue.put_bytes(b"late")
+    queue.unlink()
+
+
+@needs_command
+def test_python_works_for_the_command(name):
+    """The queue is the command's."""
+    run("queue", "create", name, "--tally", "--capacity", "10")
+    queue = JoinableQueue(name=name)
+    run("queue", "put", name, "--lines", "--close", input=b"1\n2\n")
+    with pytest.raises(OSError):
+        Queue.attach(name)  # which has no counts
+    assert [queue.get_bytes(), queue.get_bytes()] == [b"1\n", b"2\n"]
+    queue.task_done()
+    assert b"1 messages, 1 are done" in run("queue", "stat", name)
+    queue.task_done()
+    queue.join()
     queue.unlink()
 
 

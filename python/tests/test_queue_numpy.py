@@ -8,6 +8,7 @@ import pytest
 
 import ringway
 import work
+from conftest import nothing_is_left
 
 numpy = pytest.importorskip("numpy")
 
@@ -128,7 +129,7 @@ def test_more_arrays_held_than_the_queue_has_memory(fork):
         got = queue.get()
         assert got[0] == got[-1] == number
         del got
-    assert queue.empty()
+    assert nothing_is_left(queue)
 
 
 def test_object_arrays_in_other_processes(mp):

@@ -598,7 +598,8 @@ def test_an_interrupt_ends_the_wait_and_takes_nothing(fork):
     child = fork.start(work.hold, shared, is_held, let_go)
     is_held.wait()
 
-    def interrupt_when_asleep():
+    def interrupt_when_asleep(waiting):
+        waiting.wait()
         while not is_asleep(os.getpid()):
             pass
         os.kill(os.getpid(), signal.SIGINT)
@@ -610,8 +611,9 @@ def test_an_interrupt_ends_the_wait_and_takes_nothing(fork):
         lambda: shared.update({n: n for n in range(1000)}),
         shared.popitem,
     ):
-        thread, _ = in_thread(interrupt_when_asleep)
+        thread, _ = in_thread(interrupt_when_asleep, waiting := threading.Event())
         with pytest.raises(KeyboardInterrupt):
+            waiting.set()
             wait()
         thread.join()
     let_go.set()
@@ -677,8 +679,10 @@ def test_writers_killed_at_random_tear_nothing_and_block_nobody(mp):
             os.kill(writer.pid, signal.SIGCONT)
         victim = rng.randrange(4)
         kill(writers[victim])
-        shared["alive"] = whole_value = work.whole(rng)
-        assert work.is_whole(whole_value)
+        try:
+            shared["alive"] = work.whole(rng)
+        except MemoryError:  # the others have filled it
+            shared.clear()
         writers[victim] = mp.start(work.write_until_killed, shared, next(seeds))
     for writer in writers:
         kill(writer)

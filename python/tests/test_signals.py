@@ -145,10 +145,11 @@ def test_a_time_out_stays_what_it_was_in_a_storm(fork, storm):
         lambda: event.wait(0.3),
         lambda: lock.acquire(timeout=0.3),
     ):
-        began = time.monotonic()
-        attempt()
-        assert time.monotonic() - began >= 0.3
-    assert storm[0] > 10
+        before = storm[0]
+        while storm[0] < before + 10:  # whoever sends them may be kept off the processor for a while
+            began = time.monotonic()
+            attempt()
+            assert time.monotonic() - began >= 0.3
 
 
 def test_nothing_is_lost_in_a_storm(mp, storm):
@@ -179,8 +180,8 @@ def test_children_that_end_all_the_time(mp):
 
 def test_an_interrupted_get_takes_nothing(fork):
     """Control-C at any moment: what was put is received before or after, each once."""
-    queue, count = fork.Queue(), 2000
-    got, armed, over = [], [], threading.Event()
+    queue = fork.Queue()
+    got, armed, over, enough = [], [], threading.Event(), threading.Event()
 
     class Stop(Exception):
         pass
@@ -195,18 +196,22 @@ def test_an_interrupted_get_takes_nothing(fork):
             os.kill(os.getpid(), signal.SIGUSR1)
 
     def put():
-        for number in range(count):
+        number = 0
+        while number < 2000 or not enough.is_set():
             queue.put(number)
+            number += 1
             if number % 10 == 0:
                 time.sleep(0.0005)
+        queue.put("end")
         queue.put(None)
+        return number
 
     before, interrupted = signal.signal(signal.SIGUSR1, handle), 0
-    putter, _ = in_thread(put)
+    putter, put_outcome = in_thread(put)
     disturber = threading.Thread(target=disturb, daemon=True)
     disturber.start()
     try:
-        while len(got) < count:
+        while "end" not in got[-1:]:
             try:
                 armed.append(1)
                 # Without a step of the interpreter between the call and the keeping of its result: there, a handler that
@@ -214,13 +219,14 @@ def test_an_interrupted_get_takes_nothing(fork):
                 got.extend(iter(queue.get, None))
             except Stop:
                 interrupted += 1
+                enough.set()
     finally:
         armed.clear()
         over.set()
         disturber.join()
         signal.signal(signal.SIGUSR1, before)
     putter.join()
-    assert got == list(range(count))
+    assert got == [*range(put_outcome[0]), "end"]
     assert interrupted > 0
 
 
@@ -254,5 +260,5 @@ def test_daemon_threads_that_wait_at_the_end(pause):
     """They are in the middle of their calls, or at the end of a slice of sleep, when the interpreter goes."""
     for _ in range(4):
         program = DAEMON.replace("{pause}", str(pause))
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")

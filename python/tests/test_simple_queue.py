@@ -197,7 +197,7 @@ def test_queues_that_come_and_go_leave_nothing_behind():
     for _ in range(1000):
         use()
     gc.collect()
-    assert open_files() == files
+    assert open_files() <= files
 
 
 # --- the pools of the standard library ---------------------------------------------------------------------------------

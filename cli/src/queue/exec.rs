@@ -17,17 +17,14 @@ use std::{
     time::Duration,
 };
 
-use ringway::{JoinableQueue, Queue, queue::Task};
-
 use super::{
-    Making,
     get::{GetArgs, verdict},
     handle::{Handle, Interrupt, Received, Unreceived},
+    letters::Letters,
 };
 use crate::{
     error::{Context, Failure},
     monitor::{Count, Monitor, Subject, Watched, note},
-    rendezvous::about,
     sys::{self, Caught, Mask, Signals},
 };
 
@@ -41,8 +38,6 @@ const GLANCE: Duration = Duration::from_millis(50);
 const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 /// What stands for the message.
 const PLACE: &[u8] = b"{}";
-/// What [`GetArgs::dead_letters`] says for nowhere.
-const DROP: &str = "drop";
 
 /// Runs `command` for each message.
 pub(super) fn run(
@@ -52,19 +47,22 @@ pub(super) fn run(
     signals: &Signals,
 ) -> Result<(), Failure> {
     let name = &args.name;
-    let queue = match handle {
-        Handle::Tasks(queue) => with_policy(args, queue)?,
-        Handle::Plain(_) => {
-            return Err(Failure::Runtime(format!(
-                "{name}: a message of a plain queue cannot go back if its command fails; make the queue without --plain"
-            )));
-        }
+    if let Handle::Plain(_) = handle {
+        return Err(Failure::Runtime(format!(
+            "{name}: a message of a plain queue cannot go back if its command fails; make the queue without --plain"
+        )));
+    }
+    let letters = Letters::open(args)?;
+    let handle = match handle {
+        Handle::Tasks(queue) => Handle::Tasks(letters.instruct(queue, name)?),
+        other => other,
     };
     let crew = Crew {
         args,
         command,
         takes_arguments: command.iter().any(|part| part.as_bytes().windows(2).any(|two| two == PLACE)),
-        handle: Handle::Tasks(queue),
+        handle,
+        letters,
         mask: signals.before(),
         interrupt: Interrupt::default(),
         state: Mutex::new(State { left: args.count, ..State::default() }),
@@ -94,25 +92,6 @@ pub(super) fn run(
     }
 }
 
-fn with_policy(args: &GetArgs, queue: JoinableQueue<[u8]>) -> Result<JoinableQueue<[u8]>, Failure> {
-    let policed = match args.dead_letters.as_deref() {
-        None => return Ok(queue),
-        Some(DROP) => queue.with_drop_after(args.max_deliveries),
-        Some(letters) => queue.with_dead_letters(args.max_deliveries, &open_letters(letters)?),
-    };
-    policed.map_err(|error| about(&args.name, error))
-}
-
-fn open_letters(name: &str) -> Result<Queue<[u8]>, Failure> {
-    let making = Making { plain: true, ..Making::default() };
-    match Handle::open_or_create(name, &making)? {
-        Handle::Plain(queue) => Ok(queue),
-        Handle::Tasks(_) => {
-            Err(Failure::Runtime(format!("{name}: dead letters go to a plain queue; make it with --plain")))
-        }
-    }
-}
-
 /// All workers of this process.
 struct Crew<'a> {
     args: &'a GetArgs,
@@ -120,6 +99,7 @@ struct Crew<'a> {
     /// The message is an argument, not the input.
     takes_arguments: bool,
     handle: Handle,
+    letters: Letters,
     /// The signals that the commands hold back.
     mask: Mask,
     interrupt: Interrupt,
@@ -172,27 +152,30 @@ impl Crew<'_> {
 
     fn work_on(&self) -> Result<Option<Unreceived>, Failure> {
         while self.may_begin() {
+            let mut kept = None;
             // One that fails is no message less to do.
             loop {
                 if self.interrupt.is_set() {
                     return Ok(Some(Unreceived::Interrupted));
                 }
-                let task = match self.handle.recv(self.args.timeout, &self.interrupt, || true) {
-                    Ok(Received::Task(task)) => task,
-                    // Such queues were refused.
-                    Ok(Received::Message(_)) => return Ok(None),
-                    Err(why) => return Ok(Some(why)),
+                let message = match kept.take() {
+                    Some(message) => message,
+                    None => match self.handle.recv(self.args.timeout, &self.interrupt, || true) {
+                        Ok(message) => message,
+                        Err(why) => return Ok(Some(why)),
+                    },
                 };
-                match self.attempt(&task)? {
+                match self.attempt(&message)? {
                     Attempt::Done => {
-                        Received::Task(task).done(&self.args.name)?;
+                        message.done(&self.args.name)?;
                         self.lock().done += 1;
                         break;
                     }
                     Attempt::Failed(why) => {
-                        note(&self.args.name, &format!("message {}: {why}; {}", task.id(), self.fate(&task)));
-                        let failed_before = task.deliveries();
-                        drop(task);
+                        let fate = self.letters.fate(&message);
+                        note(&self.args.name, &format!("message {}: {why}; {fate}", message.id()));
+                        let failed_before = message.deliveries();
+                        kept = self.letters.put_off(message)?;
                         self.pause(failed_before);
                     }
                     Attempt::Stopped => return Ok(Some(Unreceived::Interrupted)),
@@ -213,40 +196,28 @@ impl Crew<'_> {
         }
     }
 
-    /// What becomes of a message that has failed once more.
-    fn fate(&self, task: &Task<'_, [u8]>) -> String {
-        let times = task.deliveries().saturating_add(1);
-        match self.args.dead_letters.as_deref() {
-            Some(letters) if times >= self.args.max_deliveries => match letters {
-                DROP => format!("it is given up after {times} times"),
-                letters => format!("after {times} times it goes to {letters}"),
-            },
-            _ => "it goes back".into(),
-        }
-    }
-
     /// Runs the command once.
     ///
     /// # Errors
     /// What would befall every message, or this one every time.
-    fn attempt(&self, task: &Task<'_, [u8]>) -> Result<Attempt, Failure> {
+    fn attempt(&self, message: &Received<'_>) -> Result<Attempt, Failure> {
         let mut child = {
             let mut state = self.lock();
             if self.interrupt.is_set() {
                 return Ok(Attempt::Stopped);
             }
-            let child = match self.command_for(task).spawn() {
+            let child = match self.command_for(message).spawn() {
                 Ok(child) => child,
                 // Too long for an argument, or with a byte in it that none can have: it never succeeds.
                 Err(error) if self.takes_arguments && is_about_arguments(&error) => {
-                    if self.args.dead_letters.is_some() {
+                    if self.letters.are_kept() {
                         return Ok(Attempt::Failed(format!("it cannot be an argument: {error}")));
                     }
                     return Err(Failure::Runtime(format!(
                         "{}: message {} cannot be an argument: {error}; it goes back (let it be the input of the \
                          command, without {{}}, or give --dead-letters)",
                         self.args.name,
-                        task.id(),
+                        message.id(),
                     )));
                 }
                 Err(error) => {
@@ -257,7 +228,7 @@ impl Crew<'_> {
             state.children.push(child.id());
             child
         };
-        let fed = feed(&mut child, task);
+        let fed = feed(&mut child, message);
         // Reaped under the lock, so that nobody sends a signal to a number that is somebody else's by then.
         let waited = sys::await_exit(child.id());
         let status = {
@@ -274,14 +245,15 @@ impl Crew<'_> {
         })
     }
 
-    fn command_for(&self, task: &Task<'_, [u8]>) -> Command {
-        let text = task.strip_suffix(b"\n").map_or(&**task, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    fn command_for(&self, message: &Received<'_>) -> Command {
+        let text =
+            message.strip_suffix(b"\n").map_or(&**message, |line| line.strip_suffix(b"\r").unwrap_or(line));
         let mut parts = self.command.iter().map(|part| fill_in(part, text));
         let mut command = Command::new(parts.next().unwrap_or_default());
         command
             .args(parts)
-            .env("RINGWAY_TASK_ID", task.id().to_string())
-            .env("RINGWAY_DELIVERIES", task.deliveries().to_string())
+            .env("RINGWAY_TASK_ID", message.id().to_string())
+            .env("RINGWAY_DELIVERIES", message.deliveries().to_string())
             .stdin(if self.takes_arguments { Stdio::null() } else { Stdio::piped() });
         sys::in_our_stead(&mut command, self.mask);
         command

@@ -28,6 +28,7 @@ use crate::{
 /// How long writing out what was got may take after a signal.
 const GRACE: Duration = Duration::from_secs(1);
 /// How many messages are got, written and acknowledged together, and how many bytes of them: others get the rest.
+/// If they do not come back when we are killed, it is one at a time.
 const TOGETHER: usize = 128;
 const TOGETHER_BYTES: usize = 64 << 10;
 
@@ -37,6 +38,10 @@ const TOGETHER_BYTES: usize = 64 << 10;
 /// acknowledged only when it was written out, or when its command has ended with status 0. If this process is killed
 /// before, or the command fails, it goes back and is got again, by whoever is there: at least once, so a message may
 /// come twice.
+///
+/// A tally queue takes nothing back. What failed is tried again here; when this process ends in order, what it has not
+/// done is put once more, at the end. If that is not possible, because the queue is full or closed, it says so. If this
+/// process is killed, the message it had is gone, and stays unfinished.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -194,6 +199,9 @@ impl Getter<'_> {
     /// # Errors
     /// What went wrong with the message after those. It may be gone with that, so nobody else will tell.
     fn get_more<'q>(&'q self, batch: &mut Vec<Received<'q>>, left: u64) -> Result<(), RecvError> {
+        if let Handle::Tally(_) = self.handle {
+            return Ok(());
+        }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(TOGETHER);
         let mut bytes = batch.iter().map(|message| message.len()).sum::<usize>();
         while batch.len() < most && bytes < TOGETHER_BYTES {

@@ -1,4 +1,4 @@
-//! Queues of bytes of either kind behind one face.
+//! Queues of bytes of all kinds behind one face.
 
 use std::{
     ops::Deref,
@@ -8,11 +8,14 @@ use std::{
 };
 
 use ringway::{
-    Deadline, Error, JoinableQueue, Kind, Options, Queue, RecvError, SendError, inspect,
+    Deadline, Error, JoinableQueue, Kind, Options, Queue, RecvError, SendError, TallyQueue, inspect,
     queue::{Message, Task},
 };
 
-use super::{Making, is_of_bytes};
+use super::{
+    Making, is_of_bytes,
+    tally::{Counted, Tally},
+};
 use crate::{error::Failure, monitor::Subject, names, rendezvous::about, report::units, sys::Caught};
 
 /// The longest time without a look at whether a signal has come.
@@ -25,6 +28,8 @@ pub(super) enum Handle {
     Plain(Queue<[u8]>),
     /// A message is gone when whoever received it is done.
     Tasks(JoinableQueue<[u8]>),
+    /// A message is gone when it is received, and done when whoever received it says so.
+    Tally(Tally),
 }
 
 /// A message that was received.
@@ -32,6 +37,8 @@ pub(super) enum Received<'q> {
     Message(Message<'q>),
     /// Goes back if it is dropped.
     Task(Task<'q, [u8]>),
+    /// Is put once more if it is dropped.
+    Counted(Counted<'q>),
 }
 
 impl Received<'_> {
@@ -40,6 +47,25 @@ impl Received<'_> {
         match self {
             Received::Message(_) => Ok(()),
             Received::Task(task) => task.done().map_err(|error| Failure::Runtime(format!("{name}: {error}"))),
+            Received::Counted(message) => message.done(),
+        }
+    }
+
+    /// The number of the message in the queue.
+    pub(super) fn id(&self) -> u64 {
+        match self {
+            Received::Message(message) => message.id(),
+            Received::Task(task) => task.id(),
+            Received::Counted(message) => message.id(),
+        }
+    }
+
+    /// How often it was tried before.
+    pub(super) fn deliveries(&self) -> u8 {
+        match self {
+            Received::Message(message) => message.deliveries(),
+            Received::Task(task) => task.deliveries(),
+            Received::Counted(message) => message.deliveries(),
         }
     }
 }
@@ -51,16 +77,18 @@ impl Deref for Received<'_> {
         match self {
             Received::Message(message) => message,
             Received::Task(task) => task,
+            Received::Counted(message) => message,
         }
     }
 }
 
-/// What is the same for both kinds.
-macro_rules! of_either {
+/// What is the same for all kinds.
+macro_rules! of_any {
     ($handle:expr, $queue:ident => $result:expr) => {
         match $handle {
             Handle::Plain($queue) => $result,
             Handle::Tasks($queue) => $result,
+            Handle::Tally(Tally { queue: $queue, .. }) => $result,
         }
     };
 }
@@ -107,7 +135,7 @@ impl Handle {
     }
 
     fn try_create(name: &str, making: &Making) -> Result<Handle, Error> {
-        // Both kinds have the same options, but they are not of one type.
+        // All kinds have the same options, but they are not of one type.
         macro_rules! options {
             ($queue:ty) => {{
                 let mut options: Options<$queue> = <$queue>::options();
@@ -128,6 +156,9 @@ impl Handle {
         }
         if making.plain {
             options!(Queue<[u8]>).create(name).map(Handle::Plain)
+        } else if making.tally {
+            let made = options!(TallyQueue).create(name);
+            made.map(|queue| Handle::Tally(Tally { name: name.into(), queue }))
         } else {
             options!(JoinableQueue<[u8]>).create(name).map(Handle::Tasks)
         }
@@ -146,6 +177,9 @@ impl Handle {
             let opened = match seen.kind {
                 Kind::ByteQueue => Queue::open(name).map(Handle::Plain),
                 Kind::JoinableQueue if is_of_bytes(&seen) => JoinableQueue::open(name).map(Handle::Tasks),
+                Kind::TallyQueue => {
+                    TallyQueue::open(name).map(|queue| Handle::Tally(Tally { name: name.into(), queue }))
+                }
                 Kind::Queue | Kind::JoinableQueue => {
                     return Err(Missing::Other(Failure::Runtime(format!(
                         "{name}: this queue carries values of {} bytes, not bytes of any number: it is for the \
@@ -168,41 +202,43 @@ impl Handle {
 
     /// See [`Queue::close`].
     pub(super) fn close(&self) -> bool {
-        of_either!(self, queue => queue.close())
+        of_any!(self, queue => queue.close())
     }
 
     /// The longest possible message.
     pub(super) fn max_message(&self) -> usize {
-        usize::try_from(of_either!(self, queue => queue.max_message())).unwrap_or(usize::MAX)
+        usize::try_from(of_any!(self, queue => queue.max_message())).unwrap_or(usize::MAX)
     }
 
     /// How many messages wait in it.
     fn len(&self) -> usize {
-        of_either!(self, queue => queue.len())
+        of_any!(self, queue => queue.len())
     }
 
     /// Whether a message may still come: one waits, or somebody works on one.
     fn holds_any(&self) -> bool {
         match self {
             Handle::Plain(queue) => !queue.is_empty(),
+            // What others work on does not come back.
+            Handle::Tally(tally) => !tally.queue.is_empty(),
             Handle::Tasks(queue) => queue.unfinished() > 0,
         }
     }
 
     /// Whether nobody else is attached, and nobody can come: the name was removed, by whatever means.
     pub(super) fn is_deserted(&self) -> bool {
-        names::is_deserted(of_either!(self, queue => queue.as_fd()))
+        names::is_deserted(of_any!(self, queue => queue.as_fd()))
     }
 
     /// Sends, waiting for space.
     pub(super) fn send(&self, message: &[u8], interrupt: &Interrupt) -> Result<(), Unsent> {
-        match of_either!(self, queue => queue.try_send(message)) {
+        match of_any!(self, queue => queue.try_send(message)) {
             Err(SendError::Full) => {}
             sent => return sent.map_err(Unsent::Failed),
         }
         loop {
             let deadline = Deadline::after(SLICE);
-            match of_either!(self, queue => queue.send_deadline(message, deadline)) {
+            match of_any!(self, queue => queue.send_deadline(message, deadline)) {
                 Err(SendError::Timeout) if interrupt.is_set() => return Err(Unsent::Interrupted),
                 Err(SendError::Timeout) if self.is_deserted() => return Err(Unsent::Deserted),
                 Err(SendError::Timeout) => {}
@@ -216,6 +252,7 @@ impl Handle {
         match self {
             Handle::Plain(queue) => queue.try_recv().map(Received::Message),
             Handle::Tasks(queue) => queue.try_recv().map(Received::Task),
+            Handle::Tally(tally) => tally.try_recv().map(Received::Counted),
         }
     }
 
@@ -234,6 +271,7 @@ impl Handle {
             let received = match self {
                 Handle::Plain(queue) => queue.recv_deadline(deadline).map(Received::Message),
                 Handle::Tasks(queue) => queue.recv_until_finished(deadline).map(Received::Task),
+                Handle::Tally(tally) => tally.recv_deadline(deadline).map(Received::Counted),
             };
             match received {
                 Ok(received) => return Ok(received),

@@ -3,7 +3,9 @@
 mod exec;
 mod get;
 mod handle;
+mod letters;
 mod put;
+mod tally;
 
 use std::io::{self, Write};
 
@@ -21,6 +23,10 @@ use crate::{args::parse_bytes, error::Failure, stat};
 /// A queue lasts until `ringway rm`, whoever comes and goes. Unless made with --plain, it keeps each message until
 /// whoever got it is done with it: if that one dies, another gets it. So nothing is lost, but work that was cut off is
 /// done twice.
+///
+/// A tally queue, such as Python's ringway.JoinableQueue(name=...), only counts: what a killed process had got is gone,
+/// and stays unfinished. What Python puts by `put_bytes` comes out as it is, and what is put here Python gets by
+/// `get_bytes`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -73,6 +79,9 @@ struct Making {
     /// A message is gone as soon as somebody has got it: faster, no --exec, and lost if that process dies
     #[arg(long)]
     plain: bool,
+    /// Counts what was put and what is done, and no more: what Python's ringway.JoinableQueue(name=...) is
+    #[arg(long, conflicts_with = "plain")]
+    tally: bool,
 }
 
 /// Says that nothing more will be put: whoever gets ends when all is done
@@ -146,7 +155,7 @@ fn drain(name: &str) -> Result<(), Failure> {
 /// Whether it is a queue that this command can put into and get from.
 pub(crate) fn is_of_bytes(seen: &inspect::Object) -> bool {
     match seen.kind {
-        Kind::ByteQueue => true,
+        Kind::ByteQueue | Kind::TallyQueue => true,
         // Those of plain values have the size of the value.
         Kind::JoinableQueue => (seen.element_size, seen.element_align) == (1, 8),
         _ => false,

@@ -95,11 +95,11 @@ pub(crate) struct RmArgs {
 
 /// Removes all names nobody is attached to, and what killed creators left behind
 ///
-/// What means something without anybody attached stays: queues of bytes with messages in them, semaphores that scripts
+/// What means something without anybody attached stays: queues of bytes with messages in them or not done, semaphores that scripts
 /// count by, values, arrays and maps, events that are set, tokens that were left held or whose holder was killed, and what
 /// `ringway lock` and `ringway sem run` made if a command of a killed one still runs or has yet to be recovered from.
-/// A queue without messages or a free lock goes: who opens it by its name makes a new one just like it. In scripts and
-/// programs that only ever attach, remove nothing, or keep a process attached.
+/// The rest goes, such as a queue with nothing in it or a lock that is free: whoever makes or opens one of that name gets a new one,
+/// but whoever only attaches finds none.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArgs {
     /// Those too

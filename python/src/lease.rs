@@ -8,27 +8,25 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use ringway::queue::Message;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::forks::generation;
 use crate::pins;
 
 /// A message that objects of Python hold; its memory goes back to the queue with the last of them, here and in children that were
 /// forked meanwhile.
-#[derive(Clone)]
-pub(crate) struct Held(Arc<Shared>);
-
-struct Shared {
-    /// Among all that this process has held.
-    number: u64,
-    /// Of the process that received it.
-    generation: u64,
-    memory: Arc<Memory>,
-}
+pub(crate) struct Held(Arc<Memory>);
 
 /// A message, and where it is.
 pub(crate) struct Memory {
     start: NonNull<u8>,
     length: usize,
+    /// Of the process that received it.
+    generation: u64,
+    /// Its place among all that this process holds.
+    place: usize,
+    /// How many [`Held`] there are of it. Changed by threads that hold the interpreter's lock.
+    holders: AtomicUsize,
     _message: Message<'static>,
 }
 
@@ -38,8 +36,10 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn new(message: Message<'static>) -> Arc<Memory> {
-        let mut memory = Arc::new(Memory { start: NonNull::dangling(), length: 0, _message: message });
+    fn new(message: Message<'static>, place: usize) -> Arc<Memory> {
+        let (start, generation) = (NonNull::dangling(), generation());
+        let holders = AtomicUsize::new(1);
+        let mut memory = Arc::new(Memory { start, length: 0, generation, place, holders, _message: message });
         // A message in its chunk does not move with the guard; a short one, which lies in the guard itself, does: so the
         // address is taken when the guard has its place.
         if let Some(memory) = Arc::get_mut(&mut memory) {
@@ -51,10 +51,22 @@ impl Memory {
     }
 }
 
-impl Drop for Shared {
+impl Clone for Held {
+    fn clone(&self) -> Held {
+        // Relaxed: who counts up has one, and all are counted under the interpreter's lock.
+        self.0.holders.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        if self.generation == generation() {
-            pins::remove(self.number);
+        // Relaxed: as above. The bytes are ordered by the reference count of the message, which goes down after this.
+        if self.0.holders.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        if self.0.generation == generation() {
+            pins::remove(self.0.place);
         } else {
             pins::inherited_less();
         }
@@ -63,19 +75,20 @@ impl Drop for Shared {
 
 impl Held {
     /// Holds on to the message, unless receivers hold so many already that others might wait for theirs.
+    #[inline]
     pub(crate) fn try_new(message: Message<'_>) -> Result<Held, Message<'_>> {
         pins::sweep();
         if !message.can_be_held() {
             return Err(message);
         }
-        let memory = Memory::new(message.detach());
-        Ok(Held(Arc::new(Shared { number: pins::add(&memory), generation: generation(), memory })))
+        let message = message.detach();
+        Ok(Held(pins::add(|place| Memory::new(message, place))))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: so many bytes are there for as long as this, or a clone of it, lives. Writers are views that were made of
         // other ranges, or come after this one's use: the unpickler makes them.
-        unsafe { core::slice::from_raw_parts(self.0.memory.start.as_ptr(), self.0.memory.length) }
+        unsafe { core::slice::from_raw_parts(self.0.start.as_ptr(), self.0.length) }
     }
 }
 
@@ -107,7 +120,7 @@ impl Lease {
             return Err(PyBufferError::new_err("the buffer was sent as a read-only one"));
         }
         // SAFETY: the range lies in the message.
-        let start = unsafe { lease.held.0.memory.start.add(lease.range.start) };
+        let start = unsafe { lease.held.0.start.add(lease.range.start) };
         let length = lease.range.len() as ffi::Py_ssize_t;
         let read_only = c_int::from(lease.read_only);
         // SAFETY: `view` is a place for a buffer; `slf`, which it holds, keeps the bytes.

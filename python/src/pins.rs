@@ -7,7 +7,6 @@
 use crate::lease::Memory;
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
-use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +20,10 @@ struct Pin {
 }
 
 struct State {
-    /// What objects of this process hold, by number.
-    held: BTreeMap<u64, Arc<Memory>>,
-    next: u64,
+    /// What objects of this process hold, each at its place.
+    held: Vec<Option<Arc<Memory>>>,
+    /// Places that are free.
+    free: Vec<usize>,
     /// What it holds for its children.
     pins: Vec<Pin>,
     /// How much of what its parent held when it was forked it has not dropped.
@@ -38,8 +38,8 @@ struct State {
 
 /// Locked for moments only; and over a fork, by the thread that forks.
 static STATE: Mutex<State> = Mutex::new(State {
-    held: BTreeMap::new(),
-    next: 0,
+    held: Vec::new(),
+    free: Vec::new(),
     pins: Vec::new(),
     inherited: 0,
     ends: Vec::new(),
@@ -61,18 +61,26 @@ fn state() -> Guard {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Something is held from now on. Its number.
-pub(crate) fn add(memory: &Arc<Memory>) -> u64 {
+/// Something is held from now on: what `make` makes of its place among all that is.
+pub(crate) fn add(make: impl FnOnce(usize) -> Arc<Memory>) -> Arc<Memory> {
     let mut state = state();
-    let number = state.next;
-    state.next += 1;
-    state.held.insert(number, Arc::clone(memory));
-    number
+    let State { held, free, .. } = &mut *state;
+    let place = free.pop().unwrap_or_else(|| {
+        held.push(None);
+        held.len() - 1
+    });
+    let memory = make(place);
+    held[place] = Some(Arc::clone(&memory));
+    memory
 }
 
-/// It is not held any more.
-pub(crate) fn remove(number: u64) {
-    let memory = state().held.remove(&number);
+/// What has this place is not held any more.
+pub(crate) fn remove(place: usize) {
+    let mut state = state();
+    let State { held, free, .. } = &mut *state;
+    let memory = held[place].take();
+    free.push(place);
+    drop(state);
     // Not under the lock: a queue may go with it.
     drop(memory);
 }
@@ -138,8 +146,8 @@ fn sweep_slowly() -> bool {
 /// Just before a fork, in the thread that makes it.
 pub(crate) fn before_fork() {
     let mut state = state();
-    if !state.held.is_empty() {
-        let memory: Vec<_> = state.held.values().cloned().collect();
+    let memory: Vec<_> = state.held.iter().flatten().cloned().collect();
+    if !memory.is_empty() {
         match pipe() {
             Some((end, childs)) => {
                 state.pins.push(Pin { end, memory });
@@ -168,11 +176,12 @@ pub(crate) fn after_fork() {
 /// After the fork, in the child: what it has is not its own.
 pub(crate) fn after_fork_in_child() {
     let Some(mut state) = locked_before() else { return };
-    let State { held, pins, inherited, ends, childs, stale, .. } = &mut *state;
-    *inherited += held.len();
+    let State { held, free, pins, inherited, ends, childs, stale } = &mut *state;
+    *inherited += held.iter().flatten().count();
     ends.extend(childs.take());
     // Objects that it has keep theirs. The rest goes when there is time for it: now others' locks may be locked for ever.
-    stale.extend(core::mem::take(held).into_values());
+    stale.extend(held.drain(..).flatten());
+    free.clear();
     stale.extend(pins.drain(..).flat_map(|pin| pin.memory));
     IS_WORTH_SWEEPING.store(!stale.is_empty(), Ordering::Relaxed);
 }

@@ -8,11 +8,10 @@ use crate::errors::Imported;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static FORKING_PICKLER: Imported = Imported::new("multiprocessing.reduction", "ForkingPickler");
-static COPYREG: Imported = Imported::new("copyreg", "dispatch_table");
 
 /// Buffers shorter than this stay in the pickle.
 const SHORT: usize = 1024;
@@ -65,9 +64,14 @@ impl Apart {
 /// How many types have reducers of their own, the standard library's and this program's. A pickler knows those there were when it
 /// was made.
 fn registered(py: Python<'_>) -> PyResult<usize> {
-    static EXTRA: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let find = || FORKING_PICKLER.get(py)?.getattr("_extra_reducers").map(Bound::unbind);
-    Ok(COPYREG.get(py)?.len()? + EXTRA.get_or_try_init(py, find)?.bind(py).len()?)
+    static TABLES: PyOnceLock<[Py<PyDict>; 2]> = PyOnceLock::new();
+    let find = || {
+        let extra = FORKING_PICKLER.get(py)?.getattr("_extra_reducers")?.cast_into::<PyDict>()?;
+        let table = py.import("copyreg")?.getattr("dispatch_table")?.cast_into::<PyDict>()?;
+        Ok::<_, PyErr>([table.unbind(), extra.unbind()])
+    };
+    let tables = TABLES.get_or_try_init(py, find)?;
+    Ok(tables.iter().map(|table| table.bind(py).len()).sum())
 }
 
 struct Pickler {

@@ -65,6 +65,14 @@ rm -rf "$work/wheels"
 wheels=("$work"/wheels/*.whl)
 [ -f "${wheels[0]}" ] || fail "maturin has built no wheel"
 wheel=${wheels[0]}
+python3 - "$wheel" LICENSE-* << 'END'
+import pathlib, sys, zipfile
+wheel, *licences = sys.argv[1:]
+with zipfile.ZipFile(wheel) as files:
+    there = {pathlib.Path(name).name: files.read(name) for name in files.namelist() if ".dist-info/licenses/" in name}
+for licence in licences:
+    assert there.get(licence) == pathlib.Path(licence).read_bytes(), f"the wheel has no {licence}, or another one: {sorted(there)}"
+END
 cargo build --quiet --release -p ringway-cli
 export RINGWAY_COMMAND
 RINGWAY_COMMAND=$(realpath "${CARGO_TARGET_DIR:-target}/release/ringway")

@@ -95,9 +95,11 @@ pub(crate) struct RmArgs {
 
 /// Removes all names nobody is attached to, and what killed creators left behind
 ///
-/// What means something without anybody attached stays: queues of bytes with messages in them, semaphores that scripts
-/// count by, values and arrays, events that are set, and what `ringway lock` and `ringway sem run` made if a command of a killed one still
-/// runs or has yet to be recovered from.
+/// What means something without anybody attached stays: queues of bytes with messages in them or not done, semaphores that scripts
+/// count by, values, arrays and maps, events that are set, tokens that were left held or whose holder was killed, and what
+/// `ringway lock` and `ringway sem run` made if a command of a killed one still runs or has yet to be recovered from.
+/// The rest goes, such as a queue with nothing in it or a lock that is free: whoever makes or opens one of that name gets a new one,
+/// but whoever only attaches finds none.
 #[derive(Args, Debug)]
 pub(crate) struct CleanArgs {
     /// Those too
@@ -295,15 +297,21 @@ fn hold_meaningful() -> Result<Vec<Box<dyn Any>>, Failure> {
             .or_else(|| boxed(lock::hold_if_left_behind(name, seen)))
             .or_else(|| boxed(sem::hold_if_meaningful(name, seen)))
             .or_else(|| boxed(event::hold_if_set(name, seen)))
-            .or_else(|| boxed(hold_if_handed_over(name, seen)))
+            .or_else(|| boxed(hold_if_left(name, seen)))
     };
     Ok(listed.into_iter().filter_map(hold).collect())
 }
 
-/// Opens a token that `ringway clean` is to leave alone: somebody ended and left it held, for whoever comes to give it back.
-fn hold_if_handed_over(name: &str, seen: &Object) -> Option<Token> {
+/// Opens a token that `ringway clean` is to leave alone: somebody ended and left it held, for whoever comes to give it back; or was
+/// killed with it, which the next one is to be told.
+fn hold_if_left(name: &str, seen: &Object) -> Option<Token> {
     match &seen.detail {
-        Detail::Token(token) if token.state == TokenState::HandedOver => Token::open(name).ok(),
+        Detail::Token(token) => match &token.state {
+            TokenState::HandedOver => Token::open(name).ok(),
+            TokenState::Held(holder) if !holder.alive => Token::open(name).ok(),
+            TokenState::Free if token.holder_died => Token::open(name).ok(),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -34,7 +34,8 @@ class Queue(_ringway.Queue):
     the permissions of its file; `unlink()` removes the name.
 
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
-    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory.
+    `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory;
+    children that are forked meanwhile have them too, and see what others write there.
 
     It can be iterated over, also by `async for`: until somebody calls `shutdown()` and nothing is left.
     """
@@ -242,6 +243,12 @@ def _flush_at_exit():
     _ringway.flush_all()
 
 
+def _register_flush():
+    util.Finalize(None, _flush_at_exit, exitpriority=-5)
+
+
 # As the standard library's queues do: before the process ends, also one of `multiprocessing.Process`.
-util.Finalize(None, _flush_at_exit, exitpriority=-5)
-util.register_after_fork(Queue, lambda _: (_ringway.drop_all(), util.Finalize(None, _flush_at_exit, exitpriority=-5)))
+_register_flush()
+util.register_after_fork(Queue, lambda _: (_ringway.drop_all(), _register_flush()))
+# A child of a plain `os.fork` ends as other programs do.
+os.register_at_fork(after_in_child=_register_flush)

@@ -25,7 +25,7 @@ class Memory(_ringway.Memory):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place, length = self._tell()
-        return _share.share(fd), place, length
+        return _share.share(fd, self if place else None), place, length
 
     def __setstate__(self, state):
         shared, place, length = state

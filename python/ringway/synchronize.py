@@ -7,6 +7,7 @@ order leaves a `Lock` held, for another to release, as the standard library does
 Thousands of these share one piece of memory and one descriptor. With a `name` they can be found by other programs.
 """
 
+import os
 import sys
 import threading
 import time
@@ -44,7 +45,7 @@ class SemLock(_ringway.SemLock):
     def __getstate__(self):
         _share.assert_sharing(self)
         kind, most, fd, place = self._tell()
-        return kind, most, _share.share(fd), place, self._raises
+        return kind, most, _share.share(fd, self if place else None), place, self._raises
 
     def __setstate__(self, state):
         kind, most, shared, place, self._raises = state
@@ -153,7 +154,7 @@ class Condition(_ringway.Condition):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._tell()
-        return self._lock, _share.share(fd), place
+        return self._lock, _share.share(fd, self if place else None), place
 
     def __setstate__(self, state):
         lock, shared, place = state
@@ -214,7 +215,7 @@ class Event(_ringway.Event):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._tell()
-        return _share.share(fd), place
+        return _share.share(fd, self if place else None), place
 
     def __setstate__(self, state):
         shared, place = state
@@ -243,7 +244,7 @@ class Barrier(threading.Barrier):
     def __getstate__(self):
         _share.assert_sharing(self)
         fd, place = self._barrier._tell()
-        return self._action, self._timeout, _share.share(fd), place
+        return self._action, self._timeout, _share.share(fd, self._barrier if place else None), place
 
     def __setstate__(self, state):
         action, timeout, shared, place = state
@@ -309,3 +310,5 @@ def _register(_=None):
 
 _register()
 util.register_after_fork(SemLock, _register)
+# A child of a plain `os.fork` ends as other programs do.
+os.register_at_fork(after_in_child=_register)

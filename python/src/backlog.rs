@@ -3,30 +3,14 @@
 //! All of a process's messages go here until it is empty again, so that they stay in order. A thread that needs nothing of
 //! Python sends them on. A forked child starts with none: its parent sends what it had.
 
+use crate::forks::generation;
 use crate::ring::Ring;
 use pyo3::prelude::*;
 use ringway::{Deadline, SendError};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-/// Counts the forks between this process and the one that loaded this library.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-
-/// How many forks this process is away from the one that loaded this library.
-pub(crate) fn generation() -> u64 {
-    static WATCHED: Once = Once::new();
-    extern "C" fn count() {
-        GENERATION.fetch_add(1, Ordering::Relaxed);
-    }
-    if !WATCHED.is_completed() {
-        // SAFETY: the handler counts, and does nothing else.
-        WATCHED.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(count)) });
-    }
-    // Relaxed: a child has one thread when it is counted.
-    GENERATION.load(Ordering::Relaxed)
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,7 +54,6 @@ const SLICE: Duration = Duration::from_millis(50);
 
 impl Backlog {
     pub(crate) fn new() -> Backlog {
-        generation();
         Backlog { current: Mutex::new(None), is_used: AtomicBool::new(false) }
     }
 

@@ -8,33 +8,81 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use ringway::queue::Message;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A message; its memory goes back to the queue with the last who holds it.
-#[derive(Clone)]
-pub(crate) struct Held(Arc<Shared>);
+use crate::forks::generation;
+use crate::pins;
 
-struct Shared {
+/// A message that objects of Python hold; its memory goes back to the queue with the last of them, here and in children that were
+/// forked meanwhile.
+pub(crate) struct Held(Arc<Memory>);
+
+/// A message, and where it is.
+pub(crate) struct Memory {
     start: NonNull<u8>,
     length: usize,
+    /// Of the process that received it.
+    generation: u64,
+    /// Its place among all that this process holds.
+    place: usize,
+    /// How many [`Held`] there are of it. Changed by threads that hold the interpreter's lock.
+    holders: AtomicUsize,
     _message: Message<'static>,
 }
 
 // SAFETY: a message is one thread's as well as another's; the address is that of its bytes.
-unsafe impl Send for Shared {}
+unsafe impl Send for Memory {}
 // SAFETY: only the bytes are shared, by those who got views of them; Python's objects see to who writes when.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Memory {}
 
-impl Held {
-    pub(crate) fn new(message: Message<'static>) -> Held {
+impl Memory {
+    fn new(message: Message<'static>, place: usize) -> Arc<Memory> {
+        let (start, generation) = (NonNull::dangling(), generation());
+        let holders = AtomicUsize::new(1);
+        let mut memory = Arc::new(Memory { start, length: 0, generation, place, holders, _message: message });
         // A message in its chunk does not move with the guard; a short one, which lies in the guard itself, does: so the
         // address is taken when the guard has its place.
-        let mut shared = Arc::new(Shared { start: NonNull::dangling(), length: 0, _message: message });
-        if let Some(shared) = Arc::get_mut(&mut shared) {
-            let bytes: &[u8] = &shared._message;
-            shared.length = bytes.len();
-            shared.start = NonNull::from(bytes).cast();
+        if let Some(memory) = Arc::get_mut(&mut memory) {
+            let bytes: &[u8] = &memory._message;
+            memory.length = bytes.len();
+            memory.start = NonNull::from(bytes).cast();
         }
-        Held(shared)
+        memory
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Held {
+        // Relaxed: who counts up has one, and all are counted under the interpreter's lock.
+        self.0.holders.fetch_add(1, Ordering::Relaxed);
+        Held(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Relaxed: as above. The bytes are ordered by the reference count of the message, which goes down after this.
+        if self.0.holders.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return;
+        }
+        if self.0.generation == generation() {
+            pins::remove(self.0.place);
+        } else {
+            pins::inherited_less();
+        }
+    }
+}
+
+impl Held {
+    /// Holds on to the message, unless receivers hold so many already that others might wait for theirs.
+    #[inline]
+    pub(crate) fn try_new(message: Message<'_>) -> Result<Held, Message<'_>> {
+        pins::sweep();
+        if !message.can_be_held() {
+            return Err(message);
+        }
+        let message = message.detach();
+        Ok(Held(pins::add(|place| Memory::new(message, place))))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -12,6 +12,7 @@
 //! | `connection` | `Pipe`, `Connection` and `SimpleQueue` |
 //! | `dict` | `SharedDict` |
 //! | `lease` | memory of a received message that Python objects hold on to |
+//! | `forks`, `pins` | how many forks there were, and what becomes of that memory at one |
 
 use pyo3::prelude::*;
 
@@ -21,10 +22,12 @@ mod codec;
 mod connection;
 mod dict;
 mod errors;
+mod forks;
 mod lease;
 mod loan;
 mod locks;
 mod memory;
+mod pins;
 mod queue;
 mod ring;
 mod shared;
@@ -55,6 +58,8 @@ mod _ringway {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // From here on forks are noticed.
+        forks::generation();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

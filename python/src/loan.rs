@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use ringway::SendError;
 use std::sync::{Arc, Mutex};
 
-use crate::backlog::{self, Backlog, generation};
+use crate::backlog::{self, Backlog};
+use crate::forks::generation;
 use crate::queue::refused;
 use crate::ring::Ring;
 use crate::waits::{deadline, is_true, waiting_also};

@@ -78,7 +78,7 @@ fn is_main_thread() -> bool {
     std::thread_local! {
         static KNOWN: core::cell::Cell<(u64, bool)> = const { core::cell::Cell::new((u64::MAX, false)) };
     }
-    let generation = crate::backlog::generation();
+    let generation = crate::forks::generation();
     let (known, is_main) = KNOWN.get();
     if known == generation {
         return is_main;

@@ -2,12 +2,14 @@
 
 import array
 import collections
+import copyreg
 import datetime
 import decimal
 import math
 import pickle
 import random
 import sys
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 
@@ -183,6 +185,28 @@ def test_nothing_is_remembered_between_messages(fork):
     before = sys.getrefcount(obj)
     queue.put(obj)
     assert sys.getrefcount(obj) == before
+
+
+class Registered:
+    """Cannot be pickled, unless somebody says how."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        raise TypeError("not to be pickled")
+
+
+@pytest.mark.parametrize("register", [copyreg.pickle, ForkingPickler.register], ids=["copyreg", "ForkingPickler"])
+def test_reducers_that_are_registered_later(fork, register):
+    """The pickler was made before."""
+    queue = fork.Queue()
+    queue.put({1})
+    assert queue.get() == {1}
+    new = type("New", (Registered,), {})
+    register(new, lambda obj: (work.identity, (obj.value,)))
+    queue.put(new(7))
+    assert queue.get() == 7
 
 
 def test_what_cannot_be_pickled_is_the_callers_error(fork):

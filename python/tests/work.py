@@ -216,6 +216,42 @@ def acquire_what_comes(inward, outward):
     event.wait()
 
 
+def put_made(queue, kind):
+    """Sends an object, and ends."""
+    import ringway
+
+    ringway.allow_passing()
+    queue.put(getattr(ringway, kind)(*(("i",) if kind == "Value" else ())))
+
+
+def make_named(kind, name):
+    """Makes it, and ends."""
+    import ringway
+
+    if kind == "full queue":
+        ringway.Queue(name=name).put(1)
+    elif kind == "unfinished queue":
+        queue = ringway.JoinableQueue(name=name)
+        queue.put(1)
+        queue.get()
+    elif kind == "Value":
+        ringway.RawValue("i", name=name)
+    elif kind == "Array":
+        ringway.RawArray("i", 3, name=name)
+    elif kind == "dict":
+        ringway.SharedDict(name=name)
+    elif kind == "set event":
+        ringway.Event(name=name).set()
+    elif kind == "held lock":
+        ringway.Lock(name=name).acquire()
+    elif kind == "killed lock":
+        acquire_and_die(ringway.Lock(name=name))
+    elif kind == "Barrier":
+        ringway.Barrier(2, name=name)
+    else:
+        getattr(ringway, kind)(name=name)
+
+
 def play(ping, pong, count):
     for _ in range(count):
         ping.wait()

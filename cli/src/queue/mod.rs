@@ -162,11 +162,13 @@ pub(crate) fn is_of_bytes(seen: &inspect::Object) -> bool {
     }
 }
 
-/// Opens a queue with messages in it, so that nobody takes it for a leftover.
+/// Opens a queue with messages in it, or that are being worked on, so that nobody takes it for a leftover.
 pub(crate) fn hold_if_filled(name: &str, seen: &inspect::Object) -> Option<impl Sized + use<>> {
     let Detail::Queue(queue) = &seen.detail else { return None };
     let tasks = queue.in_hand.iter().map(|hand| u64::from(hand.tasks)).sum::<u64>();
-    let is_filled = is_of_bytes(seen) && queue.held + tasks > 0;
+    // What was handed out and is not done is counted nowhere else.
+    let unfinished = queue.tally.as_ref().map_or(0, |tally| tally.unfinished);
+    let is_filled = is_of_bytes(seen) && queue.held + tasks + unfinished > 0;
     // What cannot be opened is either in use or of no use to anybody.
     is_filled.then(|| Handle::open(name).ok()).flatten()
 }

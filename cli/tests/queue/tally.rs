@@ -177,3 +177,17 @@ fn what_waits_is_not_tidied_away() {
     get(&place, &["--count", "1"]).succeed();
     assert_eq!(place.start(&["clean"]).succeed(), b"jobs\n");
 }
+
+#[test]
+fn what_is_not_done_is_not_cleaned_away() {
+    let (place, queue) = tally(&[]);
+    queue.send(b"a message").unwrap();
+    queue.recv().unwrap();
+    drop(queue);
+    assert_eq!(place.start(&["clean"]).succeed(), b"", "nobody has said that it is done");
+    let queue = TallyQueue::open(place.0.join("jobs").to_str().unwrap()).unwrap();
+    assert_eq!(queue.unfinished(), 1);
+    queue.task_done().unwrap();
+    drop(queue);
+    assert_eq!(place.start(&["clean"]).succeed(), b"jobs\n");
+}

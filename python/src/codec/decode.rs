@@ -101,8 +101,8 @@ fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
 fn unpickle_with_buffers<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
     let Some(plan) = Plan::of(message.bytes()) else { return Err(foreign(py, message.bytes())) };
     let held = match message {
-        Received::Held(message) if message.len() >= LENT && message.can_be_held() => {
-            Ok(lease::Held::new(message.detach()))
+        Received::Held(message) if message.len() >= LENT => {
+            lease::Held::try_new(message).map_err(Received::Held)
         }
         other => Err(other),
     };

@@ -7,7 +7,8 @@ use crate::calls::call;
 use crate::errors::Imported;
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static FORKING_PICKLER: Imported = Imported::new("multiprocessing.reduction", "ForkingPickler");
@@ -60,7 +61,22 @@ impl Apart {
     }
 }
 
+/// How many types have reducers of their own, the standard library's and this program's. A pickler knows those there were when it
+/// was made.
+fn registered(py: Python<'_>) -> PyResult<usize> {
+    static TABLES: PyOnceLock<[Py<PyDict>; 2]> = PyOnceLock::new();
+    let find = || {
+        let extra = FORKING_PICKLER.get(py)?.getattr("_extra_reducers")?.cast_into::<PyDict>()?;
+        let table = py.import("copyreg")?.getattr("dispatch_table")?.cast_into::<PyDict>()?;
+        Ok::<_, PyErr>([table.unbind(), extra.unbind()])
+    };
+    let tables = TABLES.get_or_try_init(py, find)?;
+    Ok(tables.iter().map(|table| table.bind(py).len()).sum())
+}
+
 struct Pickler {
+    /// How many were registered when it was made.
+    registered: usize,
     sink: Py<Sink>,
     apart: Py<Apart>,
     dump: Py<PyAny>,
@@ -77,7 +93,8 @@ impl Pickler {
         let pickler =
             call(FORKING_PICKLER.get(py)?, (sink.clone_ref(py), 5, true, apart.clone_ref(py)), None)?;
         let method = |name| pickler.getattr(name).map(Bound::unbind);
-        Ok(Pickler { dump: method("dump")?, clear_memo: method("clear_memo")?, sink, apart })
+        let registered = registered(py)?;
+        Ok(Pickler { registered, dump: method("dump")?, clear_memo: method("clear_memo")?, sink, apart })
     }
 }
 
@@ -86,8 +103,8 @@ pub(super) fn dump(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<Opt
     let py = object.py();
     let idle = lock(&IDLE).pop();
     let pickler = match idle {
-        Some(pickler) => pickler,
-        None => Pickler::new(py)?,
+        Some(pickler) if pickler.registered == registered(py)? => pickler,
+        _ => Pickler::new(py)?,
     };
     // A pickler that failed in the middle is not used again.
     call(pickler.dump.bind(py), (object,), None)?;

@@ -47,7 +47,7 @@ fn identity() -> u64 {
         static MINE: core::cell::Cell<(u64, u64)> = const { core::cell::Cell::new((u64::MAX, 0)) };
     }
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let generation = crate::backlog::generation();
+    let generation = crate::forks::generation();
     let (known, mine) = MINE.get();
     if known == generation {
         return mine;
@@ -64,7 +64,7 @@ impl SemLock {
 
     /// How often it is held through this handle, by this process: what a parent held at a fork does not count.
     fn held(&self) -> u64 {
-        let is_of_this_process = self.last.load(Ordering::Relaxed) >> 40 == crate::backlog::generation();
+        let is_of_this_process = self.last.load(Ordering::Relaxed) >> 40 == crate::forks::generation();
         if is_of_this_process { self.count.load(Ordering::Relaxed) } else { 0 }
     }
 

@@ -1,24 +1,32 @@
 //! `Queue`: the calls that must be fast. The rest of the class is in `ringway/queues.py`.
 
+mod belated;
+mod inner;
+mod making;
+
+pub(crate) use inner::refused;
+
 use crate::backlog::{self, Backlog};
 use crate::calls::{call, next};
-use crate::codec::{Outgoing, Received, decode, decode_in_place, encode};
+use crate::codec::{Outgoing, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
 use crate::ring::Ring;
 use crate::shared::taken_over;
 use crate::waits::{deadline, is_true, waiting};
+use belated::Belated;
+use inner::Inner;
+use making::{Fit, Making, limit, open};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyTuple};
-use ringway::queue::{DoneError, JoinError, Message};
-use ringway::{Deadline, RecvError, SendError, TallyQueue};
+use ringway::queue::{DoneError, JoinError};
+use ringway::{Deadline, RecvError, TallyQueue};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// A queue of messages between processes; `ringway.queues` makes it what `multiprocessing.Queue` is.
 ///
@@ -30,116 +38,8 @@ pub(crate) struct Queue {
     inner: OnceLock<Inner>,
 }
 
-struct Inner {
-    ring: Ring,
-    /// How many messages there may be.
-    most: usize,
-    backlog: Arc<Backlog>,
-}
-
-/// What `multiprocessing` means by no limit.
-const NO_LIMIT: usize = i32::MAX as usize;
-
-/// Longer queues have a ring of so many places, and each process keeps the rest to itself.
-const LONGEST_RING: usize = 8192;
-
-/// The ring of a queue without a limit.
-const USUAL_RING: usize = 512;
-
-/// Messages of up to so many bytes have memory of their own; larger ones share some. So little that a queue is made quickly:
-/// what has no room waits in the backlog.
-const USUAL_SIZE: usize = 128;
-const USUAL_HELD: usize = 64;
-
-/// Processes that can use a queue at the same time.
-const PARTICIPANTS: u16 = 1022;
-const USUAL_SPARE: usize = 32 << 10;
-
 /// Messages of up to so many bytes are copied faster than lent.
 const SHORT: usize = 1024;
-
-/// How long a `put` that does not block waits for room, before it uses the backlog: receivers that are at work are faster.
-const PATIENCE: Duration = Duration::from_micros(200);
-
-/// Between two looks whether receivers are at work: about a microsecond. After so many looks in vain none is; and so many are
-/// enough.
-const SPINS: u32 = 32;
-const IDLE: u32 = 6;
-const LONGEST_LULL: u32 = 100;
-
-/// How often one that waits for two things looks at the other.
-const SLICE: Duration = Duration::from_millis(20);
-
-/// As Python says it.
-fn limit(maxsize: i64) -> usize {
-    usize::try_from(maxsize).ok().filter(|&most| most > 0).unwrap_or(NO_LIMIT)
-}
-
-/// How a queue is made.
-struct Making {
-    most: usize,
-    message_size: Option<usize>,
-    max_bytes: Option<u64>,
-    mode: Option<u32>,
-    counts: bool,
-}
-
-/// Opens a queue of either kind by `$open`, a call of its options.
-macro_rules! open {
-    ($making:expr, $options:ident => $open:expr) => {
-        if $making.counts {
-            let $options = $making.fit(TallyQueue::options());
-            $open.map(Ring::Tally)
-        } else {
-            let $options = $making.fit(ringway::Queue::<[u8]>::options());
-            $open.map(Ring::Plain)
-        }
-    };
-}
-
-/// The options that both kinds have.
-macro_rules! fit {
-    ($($queue:ty),*) => {$(
-        impl Fit<$queue> for Making {
-            fn fit(&self, options: ringway::Options<$queue>) -> ringway::Options<$queue> {
-                let capacity = if self.most == NO_LIMIT { USUAL_RING } else { self.most.min(LONGEST_RING) };
-                let mut options = options
-                    .capacity(capacity)
-                    .message_size(self.message_size.unwrap_or(USUAL_SIZE))
-                    .max_held(USUAL_HELD)
-                    .participants(PARTICIPANTS)
-                    .spare(USUAL_SPARE);
-                if let Some(bytes) = self.max_bytes {
-                    options = options.max_bytes(bytes);
-                }
-                if let Some(mode) = self.mode {
-                    options = options.mode(mode);
-                }
-                options
-            }
-        }
-    )*};
-}
-
-trait Fit<Q> {
-    fn fit(&self, options: ringway::Options<Q>) -> ringway::Options<Q>;
-}
-
-fit!(ringway::Queue<[u8]>, TallyQueue);
-
-/// Why a message was not sent, or has no room.
-pub(crate) fn refused(py: Python<'_>, error: SendError) -> PyErr {
-    match error {
-        SendError::Full | SendError::Timeout => errors::FULL.raise(py),
-        SendError::Closed => over(py),
-        error => errors::sending(error),
-    }
-}
-
-/// What a queue that was shut down says.
-fn over(py: Python<'_>) -> PyErr {
-    errors::SHUT_DOWN.raise(py)
-}
 
 impl Queue {
     #[inline]
@@ -155,7 +55,7 @@ impl Queue {
     fn fill(&self, opened: Result<Ring, ringway::Error>, most: Option<usize>) -> PyResult<()> {
         let ring = opened.map_err(errors::opening)?;
         let most = most.unwrap_or(ring.capacity());
-        let inner = Inner { ring, most, backlog: Arc::new(Backlog::new()) };
+        let inner = Inner { ring, most, backlog: Arc::new(Backlog::new()), belated: Belated::default() };
         self.inner.set(inner).map_err(|_| PyRuntimeError::new_err("the queue is open already"))
     }
 
@@ -164,154 +64,6 @@ impl Queue {
     fn if_open<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Inner> {
         let this = slf.get();
         if this.is_closed.load(Ordering::Relaxed) { Err(closed(slf)) } else { this.inner() }
-    }
-}
-
-impl Inner {
-    /// How many messages there are, as far as this process knows.
-    fn count(&self) -> usize {
-        self.ring.len() + self.backlog.len()
-    }
-
-    #[inline]
-    fn send(&self, py: Python<'_>, out: &Outgoing<'_>, until: Deadline) -> PyResult<()> {
-        if self.backlog.len() == 0 {
-            match self.send_now(out) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Full) => {}
-                Err(SendError::Closed) => return Err(over(py)),
-                Err(error) => return Err(errors::sending(error)),
-            }
-        }
-        self.send_slowly(py, out, until)
-    }
-
-    #[inline]
-    fn send_now(&self, out: &Outgoing<'_>) -> Result<(), SendError> {
-        match out.in_one_piece() {
-            Some(message) => self.ring.try_send(message),
-            None => {
-                let mut loan = self.ring.try_reserve(out.len())?;
-                out.write(&mut loan);
-                match loan.commit_deadline(Deadline::NOW) {
-                    Ok(()) => Ok(()),
-                    Err(uncommitted) => Err(match uncommitted.error {
-                        SendError::Timeout => SendError::Full,
-                        error => error,
-                    }),
-                }
-            }
-        }
-    }
-
-    #[cold]
-    fn send_slowly(&self, py: Python<'_>, out: &Outgoing<'_>, until: Deadline) -> PyResult<()> {
-        let message = out.to_vec();
-        let capacity = self.ring.capacity();
-        loop {
-            if self.ring.is_closed() {
-                return Err(over(py));
-            }
-            let has_place = self.count() < self.most;
-            if self.backlog.len() == 0 {
-                // With a place to go beside the ring there is little to wait for: receivers that are at work, and so make
-                // room in the ring or in the memory of its messages.
-                let send = || {
-                    let is_worth_it =
-                        until != Deadline::NOW && has_place && (self.lull() || self.ring.len() >= capacity);
-                    self.ring.send_deadline(
-                        &message,
-                        match (has_place, is_worth_it) {
-                            (true, true) => until.min(Deadline::after(PATIENCE)),
-                            (true, false) => Deadline::NOW,
-                            (false, _) => until.min(Deadline::after(SLICE)),
-                        },
-                    )
-                };
-                match waiting(py, send)? {
-                    Ok(()) => return Ok(()),
-                    Err(SendError::Timeout | SendError::Full) => {}
-                    Err(SendError::Closed) => return Err(over(py)),
-                    Err(error) => return Err(errors::sending(error)),
-                }
-            } else if !has_place && !until.has_passed() {
-                let slice = until.min(Deadline::after(SLICE));
-                backlog::until(py, slice, |slice| self.backlog.flush(slice))?;
-            }
-            if has_place && self.count() < self.most && self.ring.promise() {
-                self.backlog.push(&self.ring, message);
-                return Ok(());
-            }
-            if until.has_passed() {
-                return Err(errors::FULL.raise(py));
-            }
-        }
-    }
-
-    /// Lets receivers that are at work get ahead, so that the next messages find room at once: a wait for each costs both
-    /// sides more than the message. Soon `false` if nobody is at work.
-    fn lull(&self) -> bool {
-        let from = self.ring.len();
-        let (mut last, mut idle) = (from, 0);
-        for _ in 0..LONGEST_LULL {
-            if last <= from / 2 || idle == IDLE {
-                break;
-            }
-            for _ in 0..SPINS {
-                core::hint::spin_loop();
-            }
-            let now = self.ring.len();
-            idle = if now < last { 0 } else { idle + 1 };
-            last = now;
-        }
-        last < from
-    }
-
-    /// Receives an object.
-    #[inline]
-    fn get<'py>(&self, py: Python<'py>, until: Deadline) -> PyResult<Bound<'py, PyAny>> {
-        match self.get_now(py) {
-            Ok(object) => object,
-            Err(RecvError::Empty) => decode(py, Received::Held(self.receive_slowly(py, until)?)),
-            Err(RecvError::Closed) => Err(over(py)),
-            Err(error) => Err(errors::receiving(error)),
-        }
-    }
-
-    /// Receives what is there: an object, or why it cannot be made of the message.
-    #[inline]
-    fn get_now<'py>(&self, py: Python<'py>) -> Result<PyResult<Bound<'py, PyAny>>, RecvError> {
-        let received = self.ring.try_recv();
-        if let Ok(message) = &received
-            && let Some(object) = decode_in_place(py, message)
-        {
-            return Ok(object);
-        }
-        received.map(|message| decode(py, Received::Held(message)))
-    }
-
-    /// Receives a message.
-    #[inline]
-    fn receive(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
-        match self.ring.try_recv() {
-            Ok(message) => Ok(message),
-            Err(RecvError::Empty) => self.receive_slowly(py, until),
-            Err(RecvError::Closed) => Err(over(py)),
-            Err(error) => Err(errors::receiving(error)),
-        }
-    }
-
-    #[cold]
-    fn receive_slowly(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
-        if until == Deadline::NOW {
-            return Err(errors::EMPTY.raise(py));
-        }
-        match waiting(py, || self.ring.recv_deadline(until))? {
-            Ok(message) => Ok(message),
-            Err(RecvError::Timeout | RecvError::Empty) => Err(errors::EMPTY.raise(py)),
-            Err(RecvError::Closed) => Err(over(py)),
-            Err(error) => Err(errors::receiving(error)),
-        }
     }
 }
 
@@ -503,7 +255,9 @@ impl Queue {
         Ok(count)
     }
 
-    /// Waits for a message, and takes as many more as are there, up to `max_items` (all that fit into the queue).
+    /// Waits for an object, and takes as many more as are there, up to `max_items` (all that fit into the queue). `get` says what it
+    /// raises, for the first; one after it that cannot be had ends the call: what came before it is returned, and the next call that
+    /// takes something raises the error.
     #[pyo3(signature = (max_items=None, block=true, timeout=None))]
     fn get_many<'py>(
         slf: &Bound<'py, Self>,
@@ -519,10 +273,14 @@ impl Queue {
         }
         list.append(inner.get(py, deadline(block, timeout)?)?)?;
         while list.len() < most {
-            match inner.get_now(py) {
-                Ok(object) => list.append(object?)?,
+            let object = match inner.get_now(py) {
+                Ok(object) => object,
                 Err(RecvError::Empty | RecvError::Closed) => break,
-                Err(error) => return Err(errors::receiving(error)),
+                Err(error) => Err(errors::receiving(error)),
+            };
+            if let Err(error) = object.and_then(|object| list.append(object)) {
+                inner.belated.keep(error);
+                break;
             }
         }
         Ok(list)
@@ -562,12 +320,12 @@ impl Queue {
     ) -> PyResult<Bound<'py, PyMemoryView>> {
         let (inner, py) = (Queue::if_open(slf)?, slf.py());
         let message = inner.receive(py, deadline(block, timeout)?)?;
-        if message.len() <= SHORT || !message.can_be_held() {
-            return PyMemoryView::from(PyByteArray::new(py, &message).as_any());
+        let length = message.len();
+        let held = if length > SHORT { Held::try_new(message) } else { Err(message) };
+        match held {
+            Ok(held) => PyMemoryView::from(Lease::of(&held, 0..length, false).into_pyobject(py)?.as_any()),
+            Err(message) => PyMemoryView::from(PyByteArray::new(py, &message).as_any()),
         }
-        let range = 0..message.len();
-        let lease = Lease::of(&Held::new(message.detach()), range, false);
-        PyMemoryView::from(lease.into_pyobject(py)?.as_any())
     }
 
     /// Memory for a message of `length` bytes, to be written where it will lie; then `commit()` sends it.

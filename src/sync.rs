@@ -84,6 +84,12 @@ impl AtomicU32 {
         self.0.fetch_and(value, order)
     }
 
+    #[inline(always)]
+    pub(crate) fn fetch_max(&self, value: u32, order: Ordering) -> u32 {
+        access();
+        self.0.fetch_max(value, order)
+    }
+
     /// The address of the word, for the kernel.
     #[inline(always)]
     pub(crate) fn as_ptr(&self) -> *mut u32 {

@@ -61,7 +61,7 @@ impl Backing for crate::segment::Segment {
     }
 }
 
-const PAGE: u64 = if cfg!(loom) { 1 } else { 4096 };
+pub(super) const PAGE: u64 = if cfg!(loom) { 1 } else { 4096 };
 
 /// How often a search starts anew because others took what it had chosen.
 const ROUNDS: u32 = 8;
@@ -274,11 +274,11 @@ impl Pool {
         held <= count / 2 && bytes <= self.layout().max_bytes() / 2
     }
 
-    /// Refuses a message that is longer than what is reserved for it: reading on would touch a hole.
+    /// Refuses a message that lies where nothing is reserved, or is longer than what is: reading it would touch a hole.
     #[inline(always)]
     pub(super) fn check_backing(&self, chunk: Chunk, len: u64) -> Result<(), Corrupt> {
         if chunk.class() < self.layout().chunk_classes() {
-            return Ok(());
+            return self.check_grown(chunk);
         }
         let limit = self.backed(chunk);
         if len <= limit {
@@ -300,14 +300,15 @@ impl Pool {
         self.extent(chunk.index()).backed.load(Ordering::Relaxed).min(self.capacity(chunk))
     }
 
-    /// Where in the tail a chunk begins, if it is an extent.
+    /// Where in the tail a chunk begins, if it lies there.
     pub(crate) fn place_in_tail(&self, chunk: Chunk) -> Option<u64> {
-        (chunk.class() == self.layout().chunk_classes()).then(|| self.place(chunk))
+        (chunk.class() > 0).then(|| self.place(chunk))
     }
 
-    /// Where in the tail an extent begins.
-    fn place(&self, chunk: Chunk) -> u64 {
-        self.capacity(chunk) * u64::from(chunk.index())
+    /// Where in the tail a chunk begins that lies there.
+    pub(super) fn place(&self, chunk: Chunk) -> u64 {
+        let class = self.layout().class(chunk.class());
+        class.map_or(0, |class| class.data_at + class.stride * u64::from(chunk.index()))
     }
 
     fn extents(&self) -> impl Iterator<Item = (Chunk, &Extent)> {
@@ -322,7 +323,7 @@ fn in_pages(len: u64) -> u64 {
     len.max(1).div_ceil(PAGE) * PAGE
 }
 
-fn is_no_space(error: &std::io::Error) -> bool {
+pub(super) fn is_no_space(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(NO_SPACE | QUOTA | TOO_LARGE | NO_MEMORY))
 }
 

@@ -13,13 +13,16 @@
 //! The window grows when the oldest is still in use, and shrinks by half when the one used half a window ago is free: so
 //! it follows the number of messages in flight, and what is sent and received one by one lies in one or two chunks that
 //! stay in the cache. When nothing that is known is free, all chunks of the class are looked at, from where the last
-//! such search ended.
+//! such search ended. If none of those is free either, the class [grows](super::grow).
 
 use super::chunk::Loan;
 use super::layout::{Class, MAX_CLASSES};
 use super::tag::Chunk;
 use super::{Pool, ReserveError};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// How often a class grows for one message: honest peers leave some of it.
+const ROUNDS: u32 = 8;
 
 /// How many chunks of a class are remembered.
 const KNOWN: usize = 32;
@@ -31,10 +34,12 @@ pub(crate) struct Finder {
 }
 
 /// The same for one class.
-struct Lane {
+pub(super) struct Lane {
     /// `next:32 | known:8 | active:8 | at:8`; all accesses are Relaxed, it is only a guess.
     state: AtomicU64,
     used: [AtomicU32; KNOWN],
+    /// How many chunks this handle itself has seen to that there is space for; see `grow`.
+    pub(super) seen_to: AtomicU32,
 }
 
 #[derive(Clone, Copy)]
@@ -54,9 +59,13 @@ impl Finder {
 }
 
 impl Finder {
+    pub(super) fn lane(&self, class: u8) -> Option<&Lane> {
+        self.lanes.get(usize::from(class))
+    }
+
     /// That extent is the newest.
     fn remember(&self, extent: Chunk) {
-        let Some(lane) = self.lanes.get(usize::from(extent.class())) else { return };
+        let Some(lane) = self.lane(extent.class()) else { return };
         let mut guess = lane.guess();
         let known = |at: usize| lane.used(at) == extent.index();
         if guess.active > KNOWN || (0..guess.active).any(known) {
@@ -83,7 +92,11 @@ impl core::fmt::Debug for Finder {
 
 impl Lane {
     fn new() -> Self {
-        Lane { state: AtomicU64::new(0), used: core::array::from_fn(|_| AtomicU32::new(0)) }
+        Lane {
+            state: AtomicU64::new(0),
+            used: core::array::from_fn(|_| AtomicU32::new(0)),
+            seen_to: AtomicU32::new(0),
+        }
     }
 
     #[inline(always)]
@@ -144,7 +157,7 @@ impl Pool {
     ) -> Result<Loan, ReserveError> {
         let class = self.layout().class_for(len);
         if class < self.layout().chunk_classes()
-            && let Some(loan) = self.find(me, class, finder)
+            && let Some(loan) = self.find(me, class, finder, backing)
         {
             return Ok(loan);
         }
@@ -178,9 +191,12 @@ impl Pool {
         reason: &mut ReserveError,
     ) -> Option<Loan> {
         let class = self.layout().class_for(len);
-        for larger in class.saturating_add(1)..self.layout().chunk_classes() {
-            if let Some(loan) = self.find(me, larger, finder) {
-                return Some(loan);
+        let mut no_growth = ReserveError::Full;
+        for at_least in class..self.layout().chunk_classes() {
+            match self.find_or_grow(me, at_least, finder, backing) {
+                Ok(loan) => return Some(loan),
+                Err(ReserveError::Full) => {}
+                Err(why) => no_growth = why,
             }
         }
         let max = self.layout().max_len();
@@ -198,7 +214,28 @@ impl Pool {
         } else {
             self.reserve_extent(me, len, backing).inspect(|loan| finder.remember(loan.chunk()))
         };
-        found.map_err(|error| *reason = error).ok()
+        let why = |error| if error == ReserveError::Full { no_growth } else { error };
+        found.map_err(|error| *reason = why(error)).ok()
+    }
+
+    /// Takes a chunk of that class, which grows if all that it has are in use.
+    fn find_or_grow(
+        &self,
+        me: u16,
+        class: u8,
+        finder: &Finder,
+        backing: &impl super::Backing,
+    ) -> Result<Loan, ReserveError> {
+        for _ in 0..ROUNDS {
+            if let Some(loan) = self.find(me, class, finder, backing) {
+                return Ok(loan);
+            }
+            // Others may take all of that.
+            if !self.grow_class(class, finder, backing)? {
+                break;
+            }
+        }
+        Err(ReserveError::Full)
     }
 
     /// The extent that was used longest ago, if it suits.
@@ -210,7 +247,7 @@ impl Pool {
         backing: &impl super::Backing,
     ) -> Option<Loan> {
         let class = self.layout().chunk_classes();
-        let lane = finder.lanes.get(usize::from(class))?;
+        let lane = finder.lane(class)?;
         let guess = lane.guess();
         let extent = self.layout().chunk(class, lane.used(guess.at)).filter(|_| guess.at < guess.active)?;
         if !self.suits(extent, len) {
@@ -230,8 +267,8 @@ impl Pool {
 
     /// Takes a chunk of that class.
     #[inline(always)]
-    fn find(&self, me: u16, class: u8, finder: &Finder) -> Option<Loan> {
-        let lane = finder.lanes.get(usize::from(class))?;
+    fn find(&self, me: u16, class: u8, finder: &Finder, backing: &impl super::Backing) -> Option<Loan> {
+        let lane = finder.lane(class)?;
         let guess = lane.guess();
         if guess.at < guess.active
             && let Some(loan) = self.loan_number(me, class, lane.used(guess.at))
@@ -239,7 +276,7 @@ impl Pool {
             self.step(class, lane, guess);
             return Some(loan);
         }
-        self.find_elsewhere(me, class, lane, guess)
+        self.find_elsewhere(me, class, lane, guess, backing)
     }
 
     #[inline(always)]
@@ -269,7 +306,14 @@ impl Pool {
 
     /// The oldest is still in use.
     #[inline(never)]
-    fn find_elsewhere(&self, me: u16, class: u8, lane: &Lane, mut guess: Guess) -> Option<Loan> {
+    fn find_elsewhere(
+        &self,
+        me: u16,
+        class: u8,
+        lane: &Lane,
+        mut guess: Guess,
+        backing: &impl super::Backing,
+    ) -> Option<Loan> {
         // Traces of another thread may be half written.
         guess.known = guess.known.min(KNOWN);
         guess.active = guess.active.min(guess.known);
@@ -286,7 +330,8 @@ impl Pool {
                 return Some(loan);
             }
         }
-        let (loan, from) = self.find_more(me, class, lane, &mut guess)?;
+        let count = self.usable(class, lane, backing);
+        let (loan, from) = self.find_more(me, class, lane, &mut guess, count)?;
         if guess.active < KNOWN {
             // The newest stands right before the oldest.
             lane.move_down(from, guess.at);
@@ -296,14 +341,20 @@ impl Pool {
         Some(loan)
     }
 
-    /// A chunk beyond the window, and where in the lane its number stands now.
-    fn find_more(&self, me: u16, class: u8, lane: &Lane, guess: &mut Guess) -> Option<(Loan, usize)> {
+    /// A chunk beyond the window, one of the first `count`, and where in the lane its number stands now.
+    fn find_more(
+        &self,
+        me: u16,
+        class: u8,
+        lane: &Lane,
+        guess: &mut Guess,
+        count: u32,
+    ) -> Option<(Loan, usize)> {
         if guess.active < guess.known
             && let Some(loan) = self.loan_number(me, class, lane.used(guess.active))
         {
             return Some((loan, guess.active));
         }
-        let count = self.layout().class(class).map_or(0, |class: &Class| class.count);
         let start = if guess.next < count { guess.next } else { 0 };
         let mut all = (start..count).chain(0..start);
         let (index, loan) = all.find_map(|index| Some((index, self.loan_number(me, class, index)?)))?;

@@ -3,12 +3,14 @@
 //! ```text
 //! area   entries   64 bytes for each chunk, class after class, then for each extent
 //!        extents   64 bytes more for each extent: how much of it is reserved
-//!        data      page-aligned: the chunks, the largest class first, each as aligned as it is large (up to a page)
-//! tail   extents   stretches of address space in the sparse tail of the file
+//!        data      page-aligned: the chunks of the usual size
+//! tail   data      those of the larger classes, one class after the other, each chunk as aligned as it is large (up to a
+//!                  page); they get their space in the file when they are needed, see `grow`
+//!        extents   stretches of address space
 //! ```
 //!
-//! All of it follows from the five numbers of a [`Demand`], which stand in the segment's header. So nothing of it is ever
-//! read from shared memory: whoever attaches computes the same.
+//! All of it follows from the numbers of a [`Demand`], which stand in the segment's header. So nothing of it is ever read
+//! from shared memory: whoever attaches computes the same.
 //!
 //! | for 1024 messages | with 0 more held, `max_bytes` 64 MiB, usual 256 B, largest 64 KiB |
 //! |---|---|
@@ -16,8 +18,8 @@
 //! | 512 B, 1 KiB | 1024 each |
 //! | 2, 4, 8, 16, 32, 64 KiB | 512, 256, 128, 64, 32, 16: a 64th of `max_bytes` each, at most 1 MiB |
 //! | extents | 64, of up to 64 MiB each and together |
-//! | reserved at creation | 8.0 MiB |
-//! | address space | 4 GiB and that |
+//! | reserved at creation | 0.5 MiB |
+//! | address space | 4 GiB and 7.5 MiB |
 
 use super::tag;
 
@@ -35,7 +37,7 @@ const MAX_CHUNK: u64 = 1 << 30;
 /// From 32 bytes to 1 GiB, and the extents.
 pub(super) const MAX_CLASSES: usize = 27;
 
-/// The most bytes that a class gets for the sake of `max_bytes`: they are reserved at once.
+/// The most bytes that a class gets for the sake of `max_bytes`.
 const MAX_SHARE: u64 = 1 << 20;
 
 /// The most extents of a pool. Who looks for one looks at all.
@@ -61,8 +63,8 @@ pub(crate) struct Demand {
     /// How many bytes all extents may take together, and how large a message can be. No extents if this is not more
     /// than the largest class.
     pub(crate) max_bytes: u64,
-    /// How many bytes each class above the usual size gets; a power of two, or 0 for as many as the usual size has, or
-    /// more.
+    /// How many bytes each class above the usual size may come to take; a power of two, or 0 for as many as the usual size
+    /// has, or more.
     pub(crate) share: u64,
 }
 
@@ -93,7 +95,7 @@ pub(crate) struct Class {
     pub(crate) count: u32,
     /// The number of the first one's entry.
     pub(super) first: u32,
-    /// Where the data of the first one begins: in the area, or in the tail if these are extents.
+    /// Where the data of the first one begins: in the area if it is the smallest class, else in the tail.
     pub(super) data_at: u64,
     /// How far apart they are.
     pub(super) stride: u64,
@@ -111,6 +113,7 @@ pub(crate) struct Layout {
     smallest: u32,
     extents_at: u64,
     len: u64,
+    tail: u64,
     max_bytes: u64,
 }
 
@@ -153,16 +156,23 @@ impl Layout {
         entries += extents;
         u32::try_from(entries).ok()?;
         let extents_at = entries * ENTRY;
-        let mut end = pages(extents_at + extents * ENTRY)?;
-        for class in classes[..chunks].iter_mut().rev() {
-            if class.size == TINY {
-                // In the second half of the entry's line.
-                class.data_at = u64::from(class.first) * ENTRY + ENTRY - TINY;
-                class.stride = ENTRY;
-            } else {
-                class.data_at = end;
-                end = end.checked_add(class.size.checked_mul(class.count.into())?)?;
-            }
+        let mut len = pages(extents_at + extents * ENTRY)?;
+        let usual = &mut classes[0];
+        if usual.size == TINY {
+            // In the second half of the entry's line.
+            usual.data_at = ENTRY - TINY;
+            usual.stride = ENTRY;
+        } else {
+            usual.data_at = len;
+            len = pages(len.checked_add(usual.size.checked_mul(usual.count.into())?)?)?;
+        }
+        let mut tail = 0_u64;
+        for class in &mut classes[1..=chunks] {
+            class.data_at = tail;
+            tail = pages(tail.checked_add(class.size.checked_mul(class.count.into())?)?)?;
+        }
+        if tail > 2 * MAX_TAIL {
+            return None;
         }
         Some(Layout {
             classes,
@@ -170,7 +180,8 @@ impl Layout {
             used: chunks as u8 + u8::from(extents > 0),
             smallest: smallest.trailing_zeros(),
             extents_at,
-            len: pages(end)?,
+            len,
+            tail,
             max_bytes: if extents > 0 { pages(max_bytes)? } else { 0 },
         })
     }
@@ -191,6 +202,12 @@ impl Layout {
     pub(super) fn class_for(&self, len: u64) -> u8 {
         let log = u64::BITS - len.saturating_sub(1).leading_zeros();
         (log.saturating_sub(self.smallest) as u8).min(self.chunks)
+    }
+
+    /// The class of that number, if its chunks get their space when they are needed.
+    #[inline(always)]
+    pub(super) fn growing(&self, number: u8) -> Option<&Class> {
+        if 0 < number && number < self.chunks { self.class(number) } else { None }
     }
 
     /// How many classes are chunks.
@@ -230,8 +247,8 @@ impl Layout {
     }
 
     /// The bytes of the sparse tail.
-    pub(crate) fn tail_len(&self) -> u64 {
-        self.extents().map_or(0, |class| class.stride * u64::from(class.count))
+    pub(crate) const fn tail_len(&self) -> u64 {
+        self.tail
     }
 }
 
@@ -263,8 +280,8 @@ mod tests {
                 (64 * MIB, 64),
             ]
         );
-        assert_eq!(layout.len() * 10 / MIB, 80);
-        assert_eq!(layout.tail_len(), 4 << 30);
+        assert_eq!(layout.len() * 10 / MIB, 5);
+        assert_eq!((layout.tail_len() - (4 << 30)) * 10 / MIB, 75);
         assert_eq!((layout.max_len(), layout.max_bytes()), (64 * MIB, 64 * MIB));
     }
 
@@ -319,24 +336,28 @@ mod tests {
             prop_assert_eq!(Layout::of(demand).unwrap(), layout.clone());
             let chunks = &layout.classes()[..usize::from(layout.chunk_classes())];
             prop_assert!(u64::from(chunks[0].count) == messages + max_held && chunks[0].size >= usual);
-            let mut ends = vec![(0, layout.extents_at() + layout.extents().map_or(0, |e| u64::from(e.count) * ENTRY))];
-            for class in chunks {
+            let books = layout.extents_at() + layout.extents().map_or(0, |e| u64::from(e.count) * ENTRY);
+            let (mut area, mut tail) = (vec![(0, books)], Vec::new());
+            for (number, class) in layout.classes().iter().enumerate() {
                 prop_assert!(class.count > 0);
                 if class.size == TINY {
-                    prop_assert_eq!(class.data_at % ENTRY, TINY);
-                } else {
-                    prop_assert_eq!(class.data_at % class.size.min(PAGE), 0);
-                    ends.push((class.data_at, class.data_at + class.size * u64::from(class.count)));
+                    prop_assert_eq!((number, class.data_at, class.stride), (0, TINY, ENTRY));
+                    continue;
                 }
+                prop_assert_eq!(class.data_at % class.size.min(PAGE), 0);
+                let place = (class.data_at, class.data_at + class.size * u64::from(class.count));
+                if number == 0 { area.push(place) } else { tail.push(place) }
             }
-            ends.sort_unstable();
-            prop_assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", ends);
-            prop_assert!(ends[ends.len() - 1].1 <= layout.len() && layout.len().is_multiple_of(PAGE));
+            for (mut places, len) in [(area, layout.len()), (tail, layout.tail_len())] {
+                places.sort_unstable();
+                prop_assert!(places.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{:?}", places);
+                prop_assert!(places.last().is_none_or(|last| last.1 <= len) && len.is_multiple_of(PAGE));
+            }
             let entries: u32 = layout.classes().iter().map(|class| class.count).sum();
             prop_assert_eq!(entries, layout.entries());
             prop_assert!(layout.max_len() >= usual);
             if let Some(extents) = layout.extents() {
-                prop_assert!(extents.size >= max_bytes.min(MAX_STRETCH) && layout.tail_len() <= MAX_TAIL);
+                prop_assert!(extents.size >= max_bytes.min(MAX_STRETCH) && layout.tail_len() <= 2 * MAX_TAIL);
             }
         }
     }

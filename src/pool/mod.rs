@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!   Header   +0    orphans  whether tasks have come back, see `give_back`
+//!            +128  grown    how many chunks of each class have space in the file, see `grow`
 //!   area     entries of the chunks, then their data; see `layout`
-//!   tail     large payloads: extents, reserved when they are needed; see `extent`
+//!   tail     what is reserved when it is needed: chunks of unusual size, and large payloads; see `grow` and `extent`
 //! ```
 //!
 //! A sender takes a chunk ([`Pool::reserve`]), fills it at leisure, then claims a slot of the ring and lets it refer to
@@ -13,8 +14,7 @@
 //! while user code runs, and whatever a user holds is a chunk, whose word names its owner ([`Word`]). Whoever finds an
 //! owner dead ends what that one began ([`Pool::sweep`]).
 //!
-//! Nothing here waits, allocates, reads a clock or does I/O, except that extents call back for file space
-//! ([`Backing`]). Every word that a peer can write is read once and checked; a wrong one is [`Corrupt`], or a chunk that
+//! Nothing here waits, allocates, reads a clock or does I/O, except that it calls back for file space ([`Backing`]). Every word that a peer can write is read once and checked; a wrong one is [`Corrupt`], or a chunk that
 //! nobody gets any more. Where to look for a free chunk is private knowledge ([`Finder`]): the chunk's own word decides,
 //! so no free list can be torn by a death.
 //!
@@ -29,6 +29,7 @@
 mod chunk;
 mod extent;
 mod find;
+mod grow;
 mod join;
 mod layout;
 mod orphan;
@@ -45,7 +46,7 @@ use core::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 
 use crate::ring::mpmc::Orphans;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU32, AtomicU64};
 
 pub(crate) use chunk::{Kept, Loan, Task};
 pub(crate) use extent::Backing;
@@ -68,12 +69,21 @@ pub(crate) use word::{State, Word};
 pub(crate) struct Header {
     /// Written rarely, so that every process can keep its own copy of the line.
     orphans: CachePadded<Orphans>,
+    /// No fewer chunks than these have space in the file, for each class above the usual size. Raised after reserving, never
+    /// lowered; written rarely, as above.
+    grown: CachePadded<[AtomicU32; GROWING]>,
 }
+
+/// The classes that can grow: all but the smallest, and the extents.
+const GROWING: usize = if cfg!(loom) { 0 } else { layout::MAX_CLASSES - 2 };
 
 #[cfg(any(test, loom))]
 impl Header {
     pub(crate) fn new() -> Self {
-        Header { orphans: CachePadded::new(Orphans::new()) }
+        Header {
+            orphans: CachePadded::new(Orphans::new()),
+            grown: CachePadded::new(core::array::from_fn(|_| AtomicU32::new(0))),
+        }
     }
 }
 
@@ -110,7 +120,7 @@ pub(crate) struct Extent {
 
 #[cfg(not(loom))]
 const _: () = {
-    assert!(size_of::<Header>() == 128);
+    assert!(size_of::<Header>() == 256 && offset_of!(Header, grown) == 128);
     assert!(size_of::<Entry>() == 24 && offset_of!(Entry, pos) == 8 && offset_of!(Entry, len) == 16);
     assert!(size_of::<Extent>() == 16 && offset_of!(Extent, backed) == 8);
     assert!(size_of::<Entry>() as u64 <= layout::ENTRY / 2);
@@ -248,13 +258,13 @@ impl Pool {
         })
     }
 
-    /// The address of the chunk's content; as many bytes as its class says are the chunk's. Those of an extent may be
-    /// touched up to the length that was reserved.
+    /// The address of the chunk's content; as many bytes as its class says are the chunk's, if it has space in the file. Those
+    /// of an extent may be touched up to the length that was reserved.
     #[cfg(not(loom))]
     #[inline(always)]
     pub(crate) fn address(&self, chunk: Chunk) -> NonNull<u8> {
         let Some(class) = self.layout.class(chunk.class()) else { return NonNull::dangling() };
-        let base = if chunk.class() == self.layout.chunk_classes() { self.tail } else { self.area };
+        let base = if chunk.class() > 0 { self.tail } else { self.area };
         // SAFETY: the layout made this chunk, and its class lies inside the area or the tail.
         unsafe { base.add((class.data_at + u64::from(chunk.index()) * class.stride) as usize) }
     }

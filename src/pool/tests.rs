@@ -3,6 +3,7 @@
 mod deaths;
 mod extents;
 mod finding;
+mod growing;
 mod hostile;
 mod kills;
 mod messages;

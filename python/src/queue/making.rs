@@ -11,14 +11,16 @@ const LONGEST_RING: usize = 8192;
 /// The ring of a queue without a limit.
 const USUAL_RING: usize = 512;
 
-/// Messages of up to so many bytes have memory of their own; larger ones share some. So little that a queue is made quickly:
-/// what has no room waits in the backlog.
+/// Messages of up to so many bytes have memory of their own from the beginning; there is more for larger ones when they are sent:
+/// so a queue is made quickly.
 const USUAL_SIZE: usize = 128;
 const USUAL_HELD: usize = 64;
 
+/// So many bytes for each size. A ring full of messages of 1 KiB and a header has room; what has none waits in the backlog.
+const USUAL_SPARE: usize = 512 << 10;
+
 /// Processes that can use a queue at the same time.
 const PARTICIPANTS: u16 = 1022;
-const USUAL_SPARE: usize = 32 << 10;
 
 /// As Python says it.
 pub(super) fn limit(maxsize: i64) -> usize {

@@ -224,9 +224,9 @@ impl Options<Queue<[u8]>> {
         self
     }
 
-    /// How many bytes are reserved at once for each size of messages between the usual one and 64 KiB, in powers of two
-    /// (1 MiB, or as many as for messages of the usual size if that is more). With less, a queue is made faster, and
-    /// fewer of such messages fit in at a time; there is place for two of each size in any case.
+    /// How many bytes messages of each size between the usual one and 64 KiB, in powers of two, may take (1 MiB, or as many
+    /// as those of the usual size if that is more). They take nothing before they are sent. With less, fewer of such messages fit
+    /// in at a time, and a queue is made a little faster; there is place for two of each size in any case.
     pub fn spare(mut self, bytes: usize) -> Self {
         self.settings.spare = Some(bytes as u64);
         self

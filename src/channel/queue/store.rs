@@ -70,7 +70,7 @@ impl Store {
     }
 }
 
-/// Where extents get their file space, and whom to tell when some of it was taken in vain.
+/// Where chunks and extents get their file space, and whom to tell when some of it was taken in vain.
 struct Space<'a>(&'a Core);
 
 impl Backing for Space<'_> {
@@ -415,7 +415,9 @@ impl Core {
         let out = &mut buffer.spare_capacity_mut()[..wanted];
         let copied = match self.store().pool.place_in_tail(chunk) {
             // What a peer says is reserved may be a hole.
-            Some(at) if !is_trusting => self.segment.read_tail(at, out).unwrap_or(0),
+            Some(at) if !is_trusting && !self.makes_certain(chunk) => {
+                self.segment.read_tail(at, out).unwrap_or(0)
+            }
             _ => copy_out(out),
         };
         let copied = copied.min(wanted);
@@ -425,6 +427,12 @@ impl Core {
             return Err(too_long(len, copied as u64));
         }
         Ok(())
+    }
+
+    /// See [`Pool::makes_certain`].
+    fn makes_certain(&self, chunk: Chunk) -> bool {
+        let store = self.store();
+        store.pool.makes_certain(chunk, &store.finder, &Space(self))
     }
 
     /// A peer can write down any length, but for one message we take no more memory than the whole segment has.

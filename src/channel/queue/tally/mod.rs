@@ -120,7 +120,7 @@ impl Options<TallyQueue> {
         self
     }
 
-    /// How many bytes are reserved at once for each size of larger messages; see
+    /// How many bytes messages of each larger size may take; see
     /// [`spare`](Options::<crate::Queue<[u8]>>::spare).
     pub fn spare(mut self, bytes: usize) -> Self {
         self.settings.spare = Some(bytes as u64);

@@ -49,7 +49,7 @@ fn no_memory_is_taken_for_what_is_not_there() {
     let before = queue.core.segment.allocated().unwrap();
     other.send(&vec![9; 8 << 20]).unwrap();
     assert!(queue.core.segment.allocated().unwrap() >= before + (7 << 20));
-    lie(&queue, 1, |tag| tag.0 & ((1 << 30) - 1) | (9 << 20) << 30);
+    lie(&queue, 1, |tag| tag.0 & ((1 << 30) - 1) | ((8 << 20) + (64 << 10)) << 30);
     let before = queue.core.segment.allocated().unwrap();
     let message = other.recv().unwrap();
     assert!(

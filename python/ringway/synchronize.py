@@ -7,7 +7,6 @@ order leaves a `Lock` held, for another to release, as the standard library does
 Thousands of these share one piece of memory and one descriptor. With a `name` they can be found by other programs.
 """
 
-import os
 import sys
 import threading
 import time
@@ -310,5 +309,3 @@ def _register(_=None):
 
 _register()
 util.register_after_fork(SemLock, _register)
-# A child of a plain `os.fork` ends as other programs do.
-os.register_at_fork(after_in_child=_register)

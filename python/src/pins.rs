@@ -145,6 +145,8 @@ fn sweep_slowly() -> bool {
 
 /// Just before a fork, in the thread that makes it.
 pub(crate) fn before_fork() {
+    // So there are never many more pins than children.
+    sweep();
     let mut state = state();
     let memory: Vec<_> = state.held.iter().flatten().cloned().collect();
     if !memory.is_empty() {

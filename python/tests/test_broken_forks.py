@@ -182,21 +182,27 @@ def test_a_loan_is_its_own_processs():
 
 
 def run(program):
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=here)
 
 
 def test_a_plain_fork_sends_all_before_it_ends():
     """Also what waits in its own memory, as other programs do."""
     ended = run(
         "import os, sys, ringway\n"
-        "queue = ringway.Queue()\n"
-        "if os.fork() == 0:\n"
+        "from conftest import is_asleep\n"
+        "queue, put = ringway.Queue(), ringway.Event()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
         "    for number in range(5000):\n"
         "        queue.put(number)\n"
+        "    put.set()\n"
         "    sys.exit()\n"
-        "got = [queue.get(timeout=20) for _ in range(5000)]\n"
+        "put.wait()\n"
+        "while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and not is_asleep(child):\n"
+        "    os.sched_yield()\n"
+        "print([queue.get(timeout=20) for _ in range(5000)] == list(range(5000)), queue.empty())\n"
         "os.wait()\n"
-        "print(got == list(range(5000)), queue.empty())\n"
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True True\n", "")
 

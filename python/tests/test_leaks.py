@@ -67,6 +67,34 @@ def test_what_was_lent_out_comes_back():
     assert all(now <= then + 4 for now, then in zip(after, before)), (before, after)
 
 
+@pytest.mark.parametrize("in_child", ["drops", "ends"])
+def test_forks_with_something_in_hand(in_child):
+    """What was held for children goes when they have dropped it or ended, and their parent forks or receives again."""
+    mp = Context("fork")
+
+    def use():
+        queue = mp.Queue()
+        queue.put_bytes(bytes(200_000))
+        view = queue.get_view()
+        pid = os.fork()
+        if pid == 0:
+            if in_child == "drops":
+                del view
+                for _ in range(3):
+                    queue.put_bytes(bytes(200_000))
+                    queue.get_view()
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    use()
+    use()
+    before = measures()
+    for _ in range(100):
+        use()
+    after = measures()
+    assert all(now <= then + 6 for now, then in zip(after, before)), (before, after)
+
+
 def test_processes_come_and_go(mp):
     queue, lock = mp.Queue(), mp.Lock()
     rounds = 60 if mp.method == "fork" else 8

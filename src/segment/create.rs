@@ -114,7 +114,10 @@ impl Segment {
         let geometry = header.validate(header.file_len)?;
         // Whoever it is handed to, or let in by its mode, is the creator's own choice.
         let trusted = terms.trusted.unwrap_or(terms.mode & 0o022 == 0);
-        Segment::attach(fd, home, geometry, expected.sweep, terms, trusted)
+        // Nobody was here before who could have left something: a look at all of it would only bring its pages into being.
+        let mut segment = Segment::attach(fd, home, geometry, |_, _| {}, terms, trusted)?;
+        segment.sweep = expected.sweep;
+        Ok(segment)
     }
 
     /// Opens the segment called `name`.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `codec` | objects to bytes and back |
 //! | `calls` | calls of what may run Python code |
+//! | `shortcut` | methods that are called without what PyO3 does before each call |
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
@@ -28,6 +29,7 @@ mod memory;
 mod queue;
 mod ring;
 mod shared;
+mod shortcut;
 mod waits;
 
 #[pymodule]
@@ -55,6 +57,7 @@ mod _ringway {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        locks::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -48,5 +48,12 @@ planted permits.patrol permits
 planted flag.wakes turns
 planted condition.look_before_unlock turns
 planted rendezvous.log barrier
+planted token.recovered token
+planted token.take_over_exactly token
+planted tally.exactly tally
+planted promises.promise tally
+planted map.recheck map
+planted map.collect_recheck map
+planted map.mending map
 "$shipping" $((seconds / 4 + 1)) "$@"
 "$instrumented" $((seconds - seconds / 4)) "$@"

@@ -22,17 +22,13 @@
 //! ```
 
 use crate::channel::pipe::look;
-use crate::channel::role::{self, Body, Role};
-use crate::channel::{bytes, spsc};
-use crate::error::{Corrupt, Error, Kind};
-use crate::ring;
+use crate::error::{Error, Kind};
 use crate::segment::admin;
 use crate::segment::create::{expect, is_stale, read_geometry};
-use crate::segment::layout::{EPHEMERAL, Geometry, RETIRED_AT, ROWS_AT, Row};
+use crate::segment::layout::{EPHEMERAL, Geometry, RETIRED_AT};
 use crate::sys::file::{self, Stat};
-use crate::sys::lock_page;
 use crate::wait::EventCount;
-use core::mem::{MaybeUninit, offset_of, size_of};
+use core::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +37,8 @@ mod map;
 mod pipe;
 mod primitives;
 mod queue;
+mod ring;
+mod table;
 
 pub use arena::{Arena, ObjectsHeld, ObjectsOfKind};
 pub use map::Map;
@@ -50,6 +48,10 @@ pub use primitives::{
     Barrier, Cell, Condvar, Event, Journal, Mutex, OwnedSemaphore, PermitsHeld, Semaphore, Token, TokenState,
 };
 pub use queue::{Chunks, InHand, Queue, Tally};
+pub(crate) use ring::Span;
+pub use ring::{Holder, Ring, RoleState};
+pub use table::Participant;
+pub(crate) use table::Table;
 
 /// A name in the directory for named objects.
 #[derive(Debug)]
@@ -102,20 +104,6 @@ pub struct Object {
     pub detail: Detail,
 }
 
-/// A process in an object's table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Participant {
-    /// Its place in the table, from 1 on. Roles and locks name their owners by it.
-    pub index: u16,
-    /// Whether the kernel says that it lives. A stopped process lives.
-    pub alive: bool,
-    /// Its number, as it sees itself: in its own PID namespace. `None` while it is still attaching.
-    pub pid: Option<u32>,
-    /// When it attached; `None` while it is still attaching.
-    pub joined: Option<SystemTime>,
-}
-
 /// What only one kind of object has.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -144,70 +132,10 @@ pub enum Detail {
     Arena(Box<Arena>),
     /// Of a token.
     Token(Token),
-    /// Of memory, which has none; and of a kind whose details this version cannot show.
     /// Of a map.
     Map(Box<Map>),
-    /// Of a kind whose details this version cannot show.
+    /// Of memory, which has none; and of a kind whose details this version cannot show.
     None,
-}
-
-/// The inside of a ring.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Ring {
-    /// Messages written since it was made. In a byte ring, one batch too high after a producer was
-    /// killed just then.
-    pub written: u64,
-    /// Messages read since it was made. In a byte ring, one batch too high after a consumer was killed
-    /// just then.
-    pub read: u64,
-    /// Bytes written since it was made; in a byte ring with the records' headers and padding.
-    pub written_bytes: u64,
-    /// Bytes read since it was made; in a byte ring with the records' headers and padding.
-    pub read_bytes: u64,
-    /// Messages in it now.
-    pub held: u64,
-    /// Bytes in it now; in a byte ring with the records' headers and padding.
-    pub held_bytes: u64,
-    /// How its indices contradict each other, if a process wrote them against the rules.
-    pub corrupt: Option<Corrupt>,
-    /// Who writes.
-    pub producer: RoleState,
-    /// Who reads.
-    pub consumer: RoleState,
-    /// Consumers waiting for messages.
-    pub items: Traffic,
-    /// Producers waiting for space.
-    pub space: Traffic,
-}
-
-/// One side of a ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RoleState {
-    /// How often it was taken.
-    pub claims: u64,
-    /// Who has it now.
-    pub holder: Holder,
-}
-
-/// Who has a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Holder {
-    /// Nobody, ever yet.
-    Never,
-    /// This participant.
-    Held(Participant),
-    /// Nobody any more: its last holder gave it up.
-    Left,
-    /// Nobody any more: its last holder died. Of that one no more is known than its place then.
-    Died {
-        /// Its place in the table then.
-        index: u16,
-    },
-    /// The word means nothing; a process wrote it against the rules.
-    Nonsense,
 }
 
 /// What has happened at one condition that processes wait for.
@@ -284,51 +212,8 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<Object, Error> {
 
 fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<Detail, Error> {
     Ok(match geometry.kind {
-        Kind::Spsc => {
-            spsc::check_geometry(geometry)?;
-            let [first, then] = read_twice::<Body<ring::spsc::Header>>(fd, geometry)?;
-            let (before, after) = (first.header.counts(), then.header.counts());
-            let span = Span { early: (before.written, before.read), late: (after.written, after.read) };
-            let size = geometry.element.0;
-            let held = span.held(geometry.capacity);
-            let figures = Ring {
-                written: after.written,
-                read: after.read,
-                written_bytes: after.written.saturating_mul(size),
-                read_bytes: after.read.saturating_mul(size),
-                held,
-                held_bytes: held.saturating_mul(size),
-                corrupt: span.judge(geometry.capacity),
-                ..Ring::around(&then, table)
-            };
-            Detail::Ring(figures)
-        }
-        Kind::Bytes => {
-            let size = bytes::check_geometry(geometry)?;
-            let [first, then] = read_twice::<Body<ring::bytes::Header>>(fd, geometry)?;
-            let (before, after) = (first.header.counts(), then.header.counts());
-            let span = Span {
-                early: (before.written_bytes, before.read_bytes),
-                late: (after.written_bytes, after.read_bytes),
-            };
-            let held_bytes = span.held(size);
-            let figures = Ring {
-                written: after.written,
-                read: after.read,
-                written_bytes: after.written_bytes,
-                read_bytes: after.read_bytes,
-                // A record takes 8 bytes at least, and one there is if any byte is.
-                held: after
-                    .written
-                    .saturating_sub(before.read)
-                    .max(u64::from(held_bytes > 0))
-                    .min(held_bytes / ring::bytes::RECORD_HEADER),
-                held_bytes,
-                corrupt: span.judge(size),
-                ..Ring::around(&then, table)
-            };
-            Detail::Ring(figures)
-        }
+        Kind::Spsc => Detail::Ring(ring::look_at_typed(fd, geometry, table)?),
+        Kind::Bytes => Detail::Ring(ring::look_at_bytes(fd, geometry, table)?),
         Kind::Pipe => Detail::Pipe(Box::new(look::look(fd, geometry, table)?)),
         Kind::Queue | Kind::ByteQueue | Kind::JoinableQueue | Kind::TallyQueue => {
             Detail::Queue(Box::new(queue::look(fd, geometry, table)?))
@@ -357,25 +242,6 @@ fn detail(fd: BorrowedFd<'_>, geometry: &Geometry, table: &Table<'_>) -> Result<
     })
 }
 
-impl Ring {
-    /// What lies round the ring's own header; the figures are zero.
-    fn around<H>(body: &Body<H>, table: &Table<'_>) -> Self {
-        Ring {
-            written: 0,
-            read: 0,
-            written_bytes: 0,
-            read_bytes: 0,
-            held: 0,
-            held_bytes: 0,
-            corrupt: None,
-            producer: table.role(&body.producer),
-            consumer: table.role(&body.consumer),
-            items: Traffic::at(&body.items),
-            space: Traffic::at(&body.space),
-        }
-    }
-}
-
 impl Traffic {
     pub(crate) fn at(ec: &EventCount) -> Self {
         let (wakes, sleeps) = ec.counts();
@@ -390,99 +256,6 @@ impl core::ops::Add for Traffic {
     fn add(self, other: Traffic) -> Traffic {
         let sum = |here: u64, there: u64| here.wrapping_add(there);
         Traffic { wakes: sum(self.wakes, other.wakes), sleeps: sum(self.sleeps, other.sleeps) }
-    }
-}
-
-/// Two looks at (tail, head), one after the other.
-pub(crate) struct Span {
-    pub(crate) early: (u64, u64),
-    pub(crate) late: (u64, u64),
-}
-
-impl Span {
-    /// What was between the indices, about.
-    pub(crate) fn held(&self, capacity: u64) -> u64 {
-        // The earlier head is not ahead of the later tail.
-        self.late.0.wrapping_sub(self.early.1).min(capacity)
-    }
-
-    /// Both indices only grow, so the earlier head is behind the later tail, and the earlier tail at most a
-    /// capacity ahead of the later head. Neither look need be of one instant for that.
-    pub(crate) fn judge(&self, capacity: u64) -> Option<Corrupt> {
-        let backwards = self.late.0.wrapping_sub(self.early.1);
-        let ahead = self.early.0.wrapping_sub(self.late.1);
-        if (backwards as i64) < 0 {
-            Some(Corrupt { field: "head", found: self.early.1, limit: self.late.0, place: None })
-        } else if (ahead as i64) > capacity as i64 {
-            Some(Corrupt {
-                field: "tail",
-                found: self.early.0,
-                limit: self.late.1.wrapping_add(capacity),
-                place: None,
-            })
-        } else {
-            None
-        }
-    }
-}
-
-/// The participants' rows as they were, and the kernel to be asked about them.
-pub(crate) struct Table<'a> {
-    fd: BorrowedFd<'a>,
-    rows: Vec<[u64; ROW_WORDS]>,
-}
-
-const ROW_WORDS: usize = size_of::<Row>() / 8;
-const VALID: usize = offset_of!(Row, valid) / 8;
-const ROLES: usize = offset_of!(Row, roles) / 8;
-const PID: usize = offset_of!(Row, pid) / 8;
-const JOINED: usize = offset_of!(Row, joined) / 8;
-
-impl<'a> Table<'a> {
-    fn read(fd: BorrowedFd<'a>, geometry: &Geometry) -> Result<Self, Error> {
-        let mut rows = vec![[0; ROW_WORDS]; usize::from(geometry.participants)];
-        read_exactly(fd, bytemuck::cast_slice_mut(&mut rows), ROWS_AT)?;
-        Ok(Table { fd, rows })
-    }
-
-    /// The participant at `index`, which may be anything.
-    pub(crate) fn participant(&self, index: u16) -> Participant {
-        let row = usize::from(index).checked_sub(1).and_then(|at| self.rows.get(at));
-        let Some(row) = row else {
-            return Participant { index, alive: false, pid: None, joined: None };
-        };
-        // Not knowing is alive.
-        let alive = lock_page::is_held(self.fd, index).unwrap_or(true);
-        let row = (row[VALID] != 0).then_some(row);
-        Participant {
-            index,
-            alive,
-            pid: row.and_then(|row| u32::try_from(row[PID]).ok()),
-            joined: row.map(|row| time(row[JOINED])),
-        }
-    }
-
-    pub(crate) fn participants(&self) -> Vec<Participant> {
-        let indices = (1..).take(self.rows.len());
-        let all = indices.map(|index| self.participant(index));
-        all.filter(|process| process.alive || process.joined.is_some()).collect()
-    }
-
-    /// The row's word on which ends its process holds; 0 for a row that cannot be.
-    pub(crate) fn roles(&self, index: u16) -> u64 {
-        usize::from(index).checked_sub(1).and_then(|at| self.rows.get(at)).map_or(0, |row| row[ROLES])
-    }
-
-    fn role(&self, role: &Role) -> RoleState {
-        let reading = role.read();
-        let holder = match reading.holding {
-            role::Holding::Never => Holder::Never,
-            role::Holding::By(index) => Holder::Held(self.participant(index)),
-            role::Holding::Left => Holder::Left,
-            role::Holding::Died(index) => Holder::Died { index },
-            role::Holding::Nonsense => Holder::Nonsense,
-        };
-        RoleState { claims: reading.claims, holder }
     }
 }
 
@@ -506,11 +279,6 @@ pub(crate) fn read_twice<B: Shared>(fd: BorrowedFd<'_>, geometry: &Geometry) -> 
 /// # Safety
 /// The type consists of integers and atomics.
 pub(crate) unsafe trait Shared {}
-
-// SAFETY: two indices, eventcounts and roles, all of atomic integers.
-unsafe impl Shared for Body<ring::spsc::Header> {}
-// SAFETY: two indices with their counts, eventcounts and roles, all of atomic integers.
-unsafe impl Shared for Body<ring::bytes::Header> {}
 
 fn read_exactly(fd: BorrowedFd<'_>, bytes: &mut [u8], at: u64) -> Result<(), Error> {
     let got =

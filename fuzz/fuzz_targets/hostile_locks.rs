@@ -204,7 +204,7 @@ impl World {
                 32,
             ),
             Segment::new(&Event::options().participants(4).anonymous().unwrap(), 32),
-            Segment::new(&Condvar::options().participants(4).anonymous().unwrap(), 32),
+            Segment::new(&Condvar::options().participants(4).anonymous().unwrap(), 192),
             Segment::new(&Barrier::options().parties(PARTIES).participants(4).anonymous().unwrap(), 96),
             Segment::new(&Cell::<u64>::options().value(7).participants(4).anonymous().unwrap(), 56 + 8),
             Segment::new(

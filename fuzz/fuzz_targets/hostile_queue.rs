@@ -6,7 +6,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringway::{JoinableQueue, Queue, Wait};
+use ringway::{JoinableQueue, Queue, TallyQueue, Wait};
 use ringway_fuzz::calls::Call;
 use ringway_fuzz::crew::{Mate, wake_in_time};
 use ringway_fuzz::list::{Few, Rest};
@@ -34,6 +34,7 @@ enum Kind {
     Bytes,
     Tasks,
     ByteTasks,
+    Tally,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -68,6 +69,10 @@ enum Place {
     },
     Flag(Flag),
     Sleep(u8),
+    /// Of a queue that counts.
+    Taken,
+    Done,
+    Promise(u8),
     /// Anything in the body, the slots, the entries; what is in the messages; the participants' rows; the header.
     Body(u8),
     Data(u16),
@@ -127,6 +132,11 @@ enum What {
         index: u8,
     },
     Length(Length),
+    /// So many more were handed out, and the chunk of that number, and one, just is.
+    Count {
+        ahead: i8,
+        chunk: u8,
+    },
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -161,6 +171,7 @@ struct Segment {
     raw: Raw,
     memory: OwnedFd,
     new: Vec<u8>,
+    body_len: usize,
     /// The bytes of a slot, and where the entries of chunks and the books of extents are.
     stride: usize,
     entries: usize,
@@ -170,9 +181,9 @@ struct Segment {
 }
 
 impl Segment {
-    fn new(queue: &impl AsFd, stride: usize) -> Segment {
+    fn new(queue: &impl AsFd, body_len: usize, stride: usize) -> Segment {
         let memory = queue.as_fd().try_clone_to_owned().expect("no descriptor left");
-        let raw = Raw::map(&memory, queue::LEN);
+        let raw = Raw::map(&memory, body_len);
         let params = std::array::from_fn(|at| raw.word(raw::PARAMS + 8 * at));
         let (mut classes, mut extents) = (vec![], 0);
         if params != [0; 4] {
@@ -187,7 +198,7 @@ impl Segment {
         let books = entries + entry_count * ENTRY;
         let end = (books + extents * ENTRY).min(raw.data + raw.area);
         let new = raw.bytes(0, end);
-        Segment { raw, memory, new, stride, entries, entry_count, books, book_count: extents }
+        Segment { raw, memory, new, body_len, stride, entries, entry_count, books, book_count: extents }
     }
 
     fn slot(&self, number: u8) -> usize {
@@ -241,7 +252,12 @@ impl Segment {
                 let conditions = [queue::ITEMS, queue::SPACE, queue::ROOM, queue::FINISHED];
                 body + conditions[usize::from(which) % 4] + usize::from(which) / 4 % 4 * 8
             }
-            Place::Body(at) => body + usize::from(at) * 8 % queue::LEN,
+            // In others there is nothing there.
+            Place::Taken | Place::Done | Place::Promise(_) if self.body_len == queue::LEN => body,
+            Place::Taken => body + queue::TAKEN,
+            Place::Done => body + queue::DONE,
+            Place::Promise(participant) => body + queue::PROMISES + usize::from(participant % 5) * 8,
+            Place::Body(at) => body + usize::from(at) * 8 % self.body_len,
             Place::Data(at) => self.raw.data + usize::from(at) * 8 % self.raw.area,
             Place::Rows(at) => raw::ROWS + usize::from(at) * 8 % (64 * 4),
             Place::Header(at) => usize::from(at) * 8 % (raw::HEADER + 8),
@@ -293,6 +309,9 @@ impl Segment {
                 (old >> 24).wrapping_add_signed(lap.into()) << 24 | u64::from(index)
             }
             What::Length(len) => len.bytes(),
+            What::Count { ahead, chunk } => {
+                (old >> 26).wrapping_add_signed(ahead.into()) << 26 | u64::from(chunk % 16)
+            }
         };
         self.raw.set(at, word);
     }
@@ -304,7 +323,7 @@ impl Segment {
 
 struct World {
     /// In the order of `Kind`.
-    segments: [Segment; 4],
+    segments: [Segment; 5],
     scribbler: Mate,
 }
 
@@ -318,11 +337,14 @@ impl World {
         let tasks = tasks.anonymous().unwrap();
         let byte_tasks = JoinableQueue::<[u8]>::options().participants(4).capacity(CAPACITY).max_held(2);
         let byte_tasks = byte_tasks.message_size(32).max_bytes(100_000).anonymous().unwrap();
+        let tally = TallyQueue::options().participants(4).capacity(CAPACITY).max_held(2);
+        let tally = tally.message_size(32).max_bytes(100_000).anonymous().unwrap();
         let segments = [
-            Segment::new(&values, 64),
-            Segment::new(&bytes, queue::SLOT),
-            Segment::new(&tasks, queue::SLOT),
-            Segment::new(&byte_tasks, queue::SLOT),
+            Segment::new(&values, queue::LEN, 64),
+            Segment::new(&bytes, queue::LEN, queue::SLOT),
+            Segment::new(&tasks, queue::LEN, queue::SLOT),
+            Segment::new(&byte_tasks, queue::LEN, queue::SLOT),
+            Segment::new(&tally, queue::TALLY_LEN, queue::SLOT),
         ];
         World { segments, scribbler: Mate::new() }
     }
@@ -348,6 +370,7 @@ impl World {
             Kind::Bytes => two!(Queue<[u8]>),
             Kind::Tasks => two!(JoinableQueue<u64>),
             Kind::ByteTasks => two!(JoinableQueue<[u8]>),
+            Kind::Tally => two!(TallyQueue),
         }
     }
 

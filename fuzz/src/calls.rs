@@ -4,7 +4,7 @@
 use crate::locks::{self, Victim};
 use arbitrary::Arbitrary;
 use bytemuck::Pod;
-use ringway::{Connection, Deadline, RecvError, SendError, bytes, spsc};
+use ringway::{CellError, Connection, Deadline, Memory, RecvError, SendError, bytes, spsc};
 use std::time::Duration;
 
 /// One call: which one, with how much, and how long it may wait.
@@ -53,6 +53,26 @@ pub fn lock<V: Victim>(victim: &V, call: Call) {
     victim.call(&mut held, next);
     victim.call(&mut held, locks::Call::Give(call.size >= 256, word));
     assert_eq!(victim.size(), size, "that is settled when it is opened");
+}
+
+/// Bytes that anybody writes: those that are there can be read and written, and no others.
+pub fn memory(memory: &Memory, call: Call) {
+    let at = call.size() * if call.which < 128 { 1 } else { memory.len() / 1000 + 1 };
+    let mut bytes = vec![call.which; usize::from(call.which) * 5];
+    let result = match call.which % 3 {
+        0 => memory.load_slice(at, &mut bytes),
+        1 => memory.store_slice(at, &bytes),
+        _ => {
+            assert!(memory.as_ptr().addr().get().is_multiple_of(64));
+            return drop(format!("{memory:?}"));
+        }
+    };
+    let is_inside = at.checked_add(bytes.len()).is_some_and(|end| end <= memory.len());
+    match result {
+        Ok(()) => assert!(is_inside),
+        Err(CellError::OutOfRange { len, .. }) => assert!(!is_inside && len == memory.len()),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 /// Reads all of it, so that a view of what is not there is found out.

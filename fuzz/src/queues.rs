@@ -4,8 +4,8 @@
 
 use crate::calls::{Call, read};
 use bytemuck::Pod;
-use ringway::queue::{JoinError, Loan, Message, Task};
-use ringway::{Deadline, JoinableQueue, Queue, RecvError, SendError};
+use ringway::queue::{DoneError, JoinError, Loan, Message, Task};
+use ringway::{Deadline, JoinableQueue, Queue, RecvError, SendError, TallyQueue};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -242,6 +242,69 @@ impl Victim for Queue<[u8]> {
         let _ = (self.is_empty(), self.is_full(), self.is_closed(), self.large_bytes());
         if call.size.is_multiple_of(8) {
             self.trim();
+        }
+    }
+
+    fn longest(&self) -> u64 {
+        self.max_message()
+    }
+
+    fn close(&self) {
+        self.close();
+    }
+}
+
+impl Victim for TallyQueue {
+    type Held<'q> = Message<'q>;
+
+    fn send(&self, len: usize, fill: u8, call: Call) -> Result<(), SendError> {
+        let message = vec![fill; len];
+        match call.size % 3 {
+            0 => self.try_send(&message),
+            1 => self.send_deadline(&message, call.deadline()),
+            _ => self.send_many(&[&message, &message], call.deadline()).map_err(|unsent| unsent.error),
+        }
+    }
+
+    fn reserve(&self, len: usize, call: Call) -> Option<Result<Loan<'_>, SendError>> {
+        Some(self.reserve_deadline(len, call.deadline()))
+    }
+
+    fn recv(&self, call: Call) -> Result<Message<'_>, RecvError> {
+        if call.size.is_multiple_of(2) { self.try_recv() } else { self.recv_deadline(call.deadline()) }
+    }
+
+    fn more<'q>(&'q self, _: &mut Vec<Message<'q>>, call: Call) {
+        let mut buffer = vec![1; 10];
+        match self.recv_into(&mut buffer, call.deadline()) {
+            Ok(len) => assert!(len == read(&buffer) && len as u64 <= self.longest()),
+            Err(error) => received(error),
+        }
+    }
+
+    fn bytes<'a>(held: &'a Message<'_>) -> &'a [u8] {
+        let _ = (held.id(), held.deliveries());
+        held
+    }
+
+    fn end(held: Message<'_>, detach: bool) {
+        if detach {
+            drop(held.detach());
+        }
+    }
+
+    fn look(&self, call: Call) {
+        assert!(self.len() <= self.capacity());
+        let _ = (self.is_empty(), self.is_full(), self.is_closed(), self.large_bytes());
+        match call.size % 6 {
+            0 | 1 => match self.task_done() {
+                Ok(()) | Err(DoneError::TooMany | DoneError::Overtaken) => {}
+                Err(other) => panic!("{other}"),
+            },
+            2 => joined(self.join_deadline(call.deadline())),
+            3 => drop(self.promise().expect("nobody has forked")),
+            4 => self.redeem().expect("nobody has forked"),
+            _ => drop((self.unfinished(), self.trim())),
         }
     }
 

@@ -64,6 +64,11 @@ pub mod queue {
     pub const ROOM: usize = 896;
     pub const FINISHED: usize = 1024;
     pub const LEN: usize = 1152;
+    /// Of a queue that counts: how many messages were handed out, how many are done, and what each participant has promised.
+    pub const TAKEN: usize = 1152;
+    pub const DONE: usize = 1160;
+    pub const PROMISES: usize = 1168;
+    pub const TALLY_LEN: usize = 5376;
 
     /// A slot beside a pool; its word, and then its tag.
     pub const SLOT: usize = 64;
@@ -112,6 +117,40 @@ pub mod queue {
         let data: u64 = classes.iter().filter(|(size, _)| *size > 32).map(|(size, count)| size * count).sum();
         let pages = |bytes: u64| bytes.next_multiple_of(4096);
         Some((pages(messages * SLOT as u64) + pages(pages(books) + data), stretch * extents))
+    }
+}
+
+/// Places in the body of a map, and in its table.
+pub mod map {
+    /// Behind the words of its lock.
+    pub const MAX_BYTES: usize = 56;
+    pub const TURN: usize = 64;
+    pub const RECORDS: usize = 104;
+    pub const SECRET: usize = 184;
+    pub const LEN: usize = 200;
+
+    /// How far apart the entries are, and the units.
+    pub const ENTRY: usize = 24;
+    pub const UNIT: usize = 32;
+
+    /// Where the chains begin; which entries are taken, and which units; where the units begin, and how many there are.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Parts {
+        pub heads: usize,
+        pub taken: usize,
+        pub units: usize,
+        pub heap: usize,
+        pub unit_count: usize,
+    }
+
+    pub fn parts(items: usize, bytes: u64) -> Parts {
+        let unit_count = 2 * (bytes as usize + 46 * items).div_ceil(UNIT);
+        let words = |bits: usize| bits.div_ceil(64) * 8;
+        let heads = (items * ENTRY).next_multiple_of(64);
+        let taken = (heads + items.next_power_of_two() * 4).next_multiple_of(64);
+        let units = (taken + words(items)).next_multiple_of(64);
+        let heap = (units + words(unit_count)).next_multiple_of(64);
+        Parts { heads, taken, units, heap, unit_count }
     }
 }
 

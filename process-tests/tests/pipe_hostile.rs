@@ -267,8 +267,10 @@ fn a_stream_of_pieces_of_nothing_ends_at_the_deadline() {
                 file.write_all_at(&tail.to_le_bytes(), body_at).unwrap();
             }
         });
-        let mut timeouts = 0;
-        for _ in 0..200 {
+        let (mut calls, mut timeouts) = (0, 0);
+        // On one busy processor the receiver may be through with what there is long before the sender runs again.
+        while calls < 200 || timeouts == 0 || z.received_before() <= 1 << 16 {
+            calls += 1;
             match z.recv_timeout(Duration::from_millis(2)) {
                 Err(RecvError::Timeout) => timeouts += 1,
                 Err(RecvError::Corrupt(_)) => {} // the tail may jump back over what was taken meanwhile
@@ -277,8 +279,6 @@ fn a_stream_of_pieces_of_nothing_ends_at_the_deadline() {
             assert!(matches!(z.try_recv(), Err(RecvError::Empty | RecvError::Corrupt(_))));
         }
         *stop.lock().unwrap() = true;
-        assert!(timeouts > 0);
     });
-    assert!(z.received_before() > 1 << 16, "it took {} bytes", z.received_before());
     drop(a);
 }

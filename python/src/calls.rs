@@ -52,6 +52,20 @@ pub(crate) fn call<'py>(
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
+/// Calls `callable` for somebody who was called by Python: what it returned, or null with an error set.
+pub(crate) fn passed_on(
+    callable: &Bound<'_, PyAny>,
+    arguments: &Bound<'_, PyTuple>,
+    keywords: Option<&Bound<'_, PyDict>>,
+) -> *mut ffi::PyObject {
+    let keywords = keywords.map_or(core::ptr::null_mut(), |keywords| keywords.as_ptr());
+    let stay = Stay;
+    // SAFETY: a callable, a tuple, and a dictionary or null, all of which the caller holds.
+    let result = unsafe { raw::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords) };
+    core::mem::forget(stay);
+    result
+}
+
 /// The next item of an iterator.
 pub(crate) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = iterator.py();

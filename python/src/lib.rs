@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `codec` | objects to bytes and back |
 //! | `calls` | calls of what may run Python code |
+//! | `shortcut` | methods that are called without what PyO3 does before each call |
 //! | `waits` | waiting without the interpreter's lock, with its signals |
 //! | `errors` | what goes wrong, as Python says it |
 //! | `queue`, `ring`, `backlog`, `loan` | `Queue`, its two kinds, what does not fit into it, and memory to write messages in |
@@ -31,6 +32,7 @@ mod pins;
 mod queue;
 mod ring;
 mod shared;
+mod shortcut;
 mod waits;
 
 #[pymodule]
@@ -60,6 +62,7 @@ mod _ringway {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         // From here on forks are noticed.
         forks::generation();
+        locks::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

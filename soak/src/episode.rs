@@ -23,6 +23,9 @@ use blows::Fate;
 
 const MILLI: u64 = 1_000_000;
 
+/// Who cannot go on for so long perhaps never can.
+const STANDSTILL: u64 = 300 * MILLI;
+
 /// The slot of the judge.
 const JUDGES_SLOT: usize = SLOTS - 1;
 
@@ -84,6 +87,8 @@ pub(crate) struct Episode {
     pace: u64,
     next_blow: u64,
     watch: Watch,
+    /// For how long the worst of them has been standing still by now.
+    stall: u64,
     stakes: Vec<Stake>,
     /// Members that were killed while they were attached.
     died_attached: u64,
@@ -150,6 +155,7 @@ impl Episode {
             pace,
             next_blow: now + pace * MILLI,
             watch: Watch::new(now),
+            stall: 0,
             stakes: Vec::new(),
             died_attached: 0,
             is_gentle: scenario.is_gentle(&plan),
@@ -283,6 +289,8 @@ impl Episode {
             players.iter().any(|player| player.child.is_some() && wanted(&player.part))
         };
         match self.stage {
+            // Who stands still by now goes on, or it is a hang: the end would let him off.
+            Stage::Run if self.stall > STANDSTILL => {}
             Stage::Run if now >= self.run_until || self.board.ids() >= IDS => {
                 self.stage = Stage::Quiet;
                 self.watch.begin_stage();
@@ -396,6 +404,7 @@ impl Episode {
         let free = self.players.iter().filter(|player| self.is_free_to_go(player));
         let free: Vec<usize> = free.map(|player| player.slot).collect();
         let stall = self.watch.look(&self.board, &running, &free, anybody_stopped, now);
+        self.stall = stall;
         if stall > self.hang {
             self.faults.push(format!("hang: {} stands still", self.watch.who));
         } else if self.stage != Stage::Run && self.watch.in_stage() > self.hang {

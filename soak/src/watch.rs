@@ -137,3 +137,38 @@ impl Watch {
         stall
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Board;
+
+    fn board(name: &str) -> Board {
+        let path = std::env::temp_dir().join(format!("soak-watch-{name}-{}", std::process::id()));
+        let board = Board::create(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        board.slots[3].call.store(Call::Other as u32, WRITE);
+        board.slots[3].calls.store(7, WRITE);
+        board
+    }
+
+    #[test]
+    fn who_waits_for_nobody_is_late_also_while_others_are_stopped() {
+        let board = board("late");
+        for (free, stall) in [(&[3][..], 9 * BLINK), (&[], 0)] {
+            let mut watch = Watch::new(0);
+            let looks = (1..=10).map(|look| watch.look(&board, &[3], free, true, look * BLINK));
+            assert_eq!(looks.max(), Some(stall));
+        }
+    }
+
+    #[test]
+    fn who_goes_on_is_not_late() {
+        let board = board("on");
+        let mut watch = Watch::new(0);
+        for look in 1..=10 {
+            board.slots[3].calls.store(look, WRITE);
+            assert_eq!(watch.look(&board, &[3], &[3], true, look * BLINK), 0);
+        }
+    }
+}

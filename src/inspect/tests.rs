@@ -1,5 +1,7 @@
 use super::*;
+use crate::error::Corrupt;
 use crate::segment::layout::Header;
+use core::mem::offset_of;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};

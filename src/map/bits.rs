@@ -50,6 +50,20 @@ impl<'a> Bits<'a> {
         None
     }
 
+    /// What is taken, from the first on.
+    pub(crate) fn taken(self) -> impl Iterator<Item = u32> {
+        let places = 0..words_for(self.len);
+        let all = places.flat_map(move |place| {
+            let mut left = self.word(place);
+            core::iter::from_fn(move || {
+                let at = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(place as u32 * 64 + at)
+            })
+        });
+        all.take_while(move |&at| at < self.len)
+    }
+
     /// Whether these are things that there are, all of them free.
     pub(crate) fn are_free(self, at: u32, count: u32) -> bool {
         let end = u64::from(at) + u64::from(count);
@@ -127,6 +141,8 @@ mod tests {
                         prop_assert_eq!(bits.find(at, count), expected);
                         let free = all_in && !model[range].contains(&true);
                         prop_assert_eq!(bits.are_free(at, count), free);
+                        let taken = model.iter().enumerate().filter(|(_, is_taken)| **is_taken);
+                        prop_assert!(bits.taken().eq(taken.map(|(at, _)| at as u32)));
                     }
                 }
             }

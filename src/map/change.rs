@@ -40,6 +40,17 @@ impl Table<'_> {
         self.taken.find(low, 1).or_else(|| (low > 0).then(|| self.taken.find(0, 1)).flatten())
     }
 
+    /// The entry that was made last, and the first unit of its chunk. Looks at all that are taken.
+    pub(crate) fn last(&self) -> Option<(u32, u32)> {
+        let floor = self.books.floor();
+        let there = self.taken.taken().filter_map(|at| {
+            let entry = self.entries.get(at as usize)?;
+            let unit = entry.word_now().unit()?;
+            (entry.order() >= floor).then_some((entry.order(), at, unit))
+        });
+        there.max().map(|(_, at, unit)| (at, unit))
+    }
+
     fn low(&self, which: usize) -> u32 {
         self.books.low(which).load(Ordering::Relaxed) as u32
     }

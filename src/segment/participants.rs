@@ -1,19 +1,23 @@
 //! Who is attached: one index per process and segment, shared by all its handles.
 
+mod claims;
+mod index;
+
+pub(crate) use claims::{Adopt, Claims, Hold, Shared};
+
 use super::Segment;
 use super::admin::{self, Patience};
 use super::farewell::Farewells;
 use super::layout::{self, Row, now_in_nanoseconds};
 use crate::error::Error;
 use crate::sync::{AtomicPtr, Ordering, fence, mutated};
-use crate::sys::file::{self, FileId};
-use crate::sys::fork::{self, Generation};
+use crate::sys::file::FileId;
+use crate::sys::fork::Generation;
 use crate::sys::identity::ProcessId;
-use crate::sys::lock_page::{self, LockPage, NotTaken};
+use crate::sys::lock_page::LockPage;
+use index::{lock_one_of, take_index};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::ffi::CStr;
-use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The participant indices this process holds.
@@ -34,99 +38,6 @@ struct Member {
     page: LockPage,
     handles: usize,
     claims: Claims,
-}
-
-/// What this process refers to of the many objects in one segment, each of them by its number.
-#[derive(Debug)]
-pub(crate) struct Claims {
-    by_number: HashMap<u32, Claim>,
-    adopt: Option<Adopt>,
-    /// Whether the shares that were inherited by a fork are counted. If not, each is when it is first used.
-    with_inherited: bool,
-}
-
-/// A handle's share in an object.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Shared {
-    pub(crate) number: u32,
-    pub(crate) id: u64,
-    /// Whether this very process began it, or has used it.
-    pub(crate) is_own: bool,
-}
-
-/// Refers to the object with a number and an id, on behalf of the process that has just become the participant `me`, as its
-/// parent did. Returns whether it was still there.
-pub(crate) type Adopt = fn(segment: &Segment, me: u16, number: u32, id: u64) -> bool;
-
-/// One object that this process refers to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim {
-    pub(crate) id: u64,
-    /// By so many handles; 0 if only a child may have one still.
-    pub(crate) shares: usize,
-    /// How often the process had forked when it began.
-    forks: u64,
-}
-
-impl Claims {
-    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Claim> {
-        self.by_number.get_mut(&number)
-    }
-
-    /// None at all: as of a process that nothing can have been inherited by.
-    fn none() -> Self {
-        Claims { by_number: HashMap::new(), adopt: None, with_inherited: true }
-    }
-
-    /// Whether the shares that were inherited by a fork are counted.
-    pub(crate) fn with_inherited(&self) -> bool {
-        self.with_inherited
-    }
-
-    /// The first share of an object.
-    pub(crate) fn insert(&mut self, number: u32, id: u64) {
-        self.by_number.insert(number, Claim { id, shares: 1, forks: fork::count() });
-    }
-
-    /// One share less. Returns what becomes of the process's hold on the object.
-    fn drop_one(&mut self, shared: Shared) -> Hold {
-        if !shared.is_own && !self.with_inherited {
-            return Hold::Kept;
-        }
-        let Some(claim) = self.by_number.get_mut(&shared.number).filter(|claim| claim.id == shared.id) else {
-            return Hold::Kept;
-        };
-        claim.shares = claim.shares.saturating_sub(1);
-        if claim.shares > 0 {
-            return Hold::Kept;
-        }
-        if claim.forks != fork::count() {
-            return Hold::ForChildren;
-        }
-        self.by_number.remove(&shared.number);
-        Hold::Over
-    }
-
-    /// What a child takes over from its parent, whose claims these are, as the participant `me`.
-    fn inherit(self, segment: &Segment, me: u16) -> Claims {
-        let Some(adopt) = self.adopt else { return self };
-        let forks = fork::count();
-        let inherited = self.by_number.into_iter().filter(|(_, claim)| claim.shares > 0);
-        let still_there = inherited.filter(|&(number, claim)| adopt(segment, me, number, claim.id));
-        let by_number = still_there.map(|(number, claim)| (number, Claim { forks, ..claim })).collect();
-        Claims { by_number, ..self }
-    }
-}
-
-/// What becomes of a process's hold on an object when one of its shares is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// There are others, or it was none.
-    Kept,
-    /// It was the last one, but a child may have inherited it.
-    ForChildren,
-    /// It was the last one.
-    Over,
 }
 
 /// Of an ancestor nothing is known.
@@ -329,109 +240,6 @@ impl Registry {
         if segment.is_retired() {
             admin::remove_fifos_of_nameless(home, segment.id);
         }
-    }
-}
-
-/// Lock, sweep, write the row: in this order, so that the row names the dead predecessor until everything it
-/// left behind is cleaned up, and others may help.
-///
-/// A child shuns its parent's index, `parents`: if that one is gone by now, taking its place would sweep away what the
-/// child is about to take over from it.
-fn take_index(segment: &Segment, parents: u16) -> Result<LockPage, Error> {
-    let page = lock_index(segment, parents)?;
-    if !mutated!("segment.sweep") {
-        segment.sweep(page.index());
-    }
-    write_row(segment.row(page.index()), ProcessId::own());
-    Ok(page)
-}
-
-fn lock_index(segment: &Segment, shunned: u16) -> Result<LockPage, Error> {
-    const LOOKS: u32 = 4;
-    let limit = segment.geometry().participants;
-    let mut patience = Patience::new();
-    let mut full = 0;
-    loop {
-        if let Some(page) = lock_one_of(segment, || candidates(segment, shunned))? {
-            return Ok(page);
-        }
-        full += 1;
-        // Who removes a name nobody uses holds all indices for a moment, and who sweeps for a dead one holds that one's:
-        // until he is done the row is the dead one's, and then empty, as is that of who just comes or goes. A look at that
-        // moment's end could miss it, so being full takes several.
-        let is_passing =
-            |index| segment.row(index).valid.load(Ordering::Relaxed) == 0 || segment.is_inherited(index);
-        let passing =
-            segment.ask(lock_page::is_being_removed).unwrap_or(false) || (1..=limit).any(is_passing);
-        if full >= LOOKS && !passing || !patience.wait() {
-            return Err(Error::TooManyParticipants { limit: limit.into() });
-        }
-        if passing {
-            full = 0;
-        }
-    }
-}
-
-/// Takes one of the indices that `candidates` gives, if any is free.
-fn lock_one_of<I: Iterator<Item = u16>>(
-    segment: &Segment,
-    candidates: impl Fn() -> I,
-) -> Result<Option<LockPage>, Error> {
-    // Opened anew: a handed-over descriptor shares its description with its sender.
-    let open = || lock_page::private_description(segment.as_fd());
-    match LockPage::take(open, segment.id, candidates()) {
-        Ok(page) => Ok(Some(page)),
-        Err(NotTaken::NotOpened(why)) => lock_one_by_name(segment, candidates, why),
-        Err(NotTaken::Full) => Ok(None),
-        Err(NotTaken::Failed(error)) => Err(error),
-    }
-}
-
-/// All indices, in the order in which they are worth a try, at a system call each: the first few whoever had them,
-/// so that in a small company the dead are soon swept; then those whose row says that nobody has them; then the
-/// rest, which are held, or left by the dead. The rows are a hint: a lie costs steps. `shunned` comes last.
-fn candidates(segment: &Segment, shunned: u16) -> impl Iterator<Item = u16> {
-    const FEW: u16 = 8;
-    let limit = segment.geometry().participants;
-    let is_empty = |&index: &u16| segment.row(index).valid.load(Ordering::Relaxed) == 0;
-    let others = (1..=limit.min(FEW)).chain((FEW + 1..=limit).filter(is_empty)).chain(FEW + 1..=limit);
-    others.filter(move |&index| index != shunned).chain((1..=limit).contains(&shunned).then_some(shunned))
-}
-
-/// Without /proc, or when the descriptor was closed behind our back, by `why`.
-fn lock_one_by_name<I: Iterator<Item = u16>>(
-    segment: &Segment,
-    candidates: impl Fn() -> I,
-    why: Option<std::io::Error>,
-) -> Result<Option<LockPage>, Error> {
-    const ACTION: &str = "open the segment once more, for its lock";
-    let Some(home) = &segment.home else {
-        return Err(match why {
-            Some(error) if error.raw_os_error() == Some(libc::ENOENT) && segment.fd_is_ours() => {
-                Error::Unsupported { what: "segments without a name where there is no /proc" }
-            }
-            Some(source) => Error::Os { action: ACTION, source },
-            None => Error::Unsupported { what: "segments whose descriptor was closed" },
-        });
-    };
-    let place = home.find().map_err(|source| Error::Os { action: ACTION, source })?;
-    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let take = |leaf: &CStr| {
-        let open = || file::open_at(place.dir.as_fd(), leaf, flags, 0);
-        LockPage::take(open, segment.id, candidates())
-    };
-    let mut taken = take(&place.leaf);
-    if let (Err(NotTaken::NotOpened(_)), Some(temporary)) = (&taken, &home.temporary) {
-        taken = take(temporary);
-    }
-    match taken {
-        Ok(page) => Ok(Some(page)),
-        Err(NotTaken::Full) => Ok(None),
-        Err(NotTaken::Failed(error)) => Err(error),
-        Err(NotTaken::NotOpened(Some(source))) if source.raw_os_error() != Some(libc::ENOENT) => {
-            Err(Error::Os { action: ACTION, source })
-        }
-        Err(NotTaken::NotOpened(_)) => Err(Error::NotFound { name: home.name.clone() }),
     }
 }
 

@@ -201,8 +201,8 @@ impl Drop for Child {
     }
 }
 
-/// Runs for `limit`. `Err` is a lost wake-up: nothing moved for `patience`, though somebody asleep had something
-/// to do.
+/// Runs for `limit`. `Err` is a lost wake-up: nothing moved for `patience`, and both are asleep, one of whom has something
+/// to do. (One that is awake may only be waiting for a processor, before it wakes the other.)
 fn run(order: Order, limit: Duration, patience: Duration) -> Result<String, String> {
     let size = size_of::<Shared>();
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
@@ -218,12 +218,13 @@ fn run(order: Order, limit: Duration, patience: Duration) -> Result<String, Stri
     let (mut seen, mut since) = ((0, 0), Instant::now());
     while began.elapsed() < limit {
         std::thread::sleep(Duration::from_millis(20));
-        let now = (shared.tail.load(Ordering::Acquire), shared.head.load(Ordering::Acquire));
+        let progress = || (shared.tail.load(Ordering::Acquire), shared.head.load(Ordering::Acquire));
+        let now = progress();
         if now != seen {
             (seen, since) = (now, Instant::now());
         }
-        let starved = if now.0 > now.1 { receiver.asleep() } else { sender.asleep() };
-        if since.elapsed() >= patience && starved {
+        let starved = || sender.asleep() && receiver.asleep() && progress() == seen;
+        if since.elapsed() >= patience && starved() {
             let (items, space) = (&shared.items, &shared.space);
             return Err(format!(
                 "stuck after {:?} at tail {}, head {}: {items:?}, {space:?}",

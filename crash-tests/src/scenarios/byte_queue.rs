@@ -1,10 +1,13 @@
 //! Queues of bytes: small messages in the slots, others in chunks and extents, held on to by whoever likes.
 
+mod memory;
+mod sweeps;
+
 use super::pooled::{
-    CHUNK, EXTENT, Found, KEPT, MESSAGE_SIZE, Remains, TWO_EXTENTS, all_memory_is_free, message, numbers,
-    read, reserve_everything, write,
+    CHUNK, EXTENT, Found, MESSAGE_SIZE, Remains, TWO_EXTENTS, all_memory_is_free, message, numbers, read,
+    reserve_everything,
 };
-use crate::process::{Process, elsewhere, killed_elsewhere, patience};
+use crate::process::{elsewhere, killed_elsewhere};
 use crate::scenario::{Death, Scenario, operation};
 use ringway::queue::Message;
 use ringway::{Deadline, Options, Queue, RecvError, SendError, Wait};
@@ -112,11 +115,9 @@ fn survives_receiver(blobs: Blobs, messages: u64, receiving: u64, death: Death) 
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = senders();
-    all.extend(loans());
-    all.extend(trimmers());
+    all.extend(memory::scenarios());
     all.extend(receivers());
-    all.extend(sleepers());
-    all.extend(sweepers());
+    all.extend(sweeps::scenarios());
     all.extend(ends());
     all
 }
@@ -172,82 +173,6 @@ fn hold(blobs: &Blobs, count: u64) -> Vec<Message<'static>> {
     held.collect()
 }
 
-fn loans() -> Vec<Scenario> {
-    let lends = |name, len: usize, before: u64, sending: u64, victim: fn(Blobs)| {
-        Scenario::new(
-            name,
-            move || fill(if len == EXTENT { options_with_extents(2) } else { options(2) }, len, before),
-            move |_| victim(open()),
-            move |blobs, death| survives_sender(blobs, before, sending, death),
-        )
-    };
-    vec![
-        lends("byte-queue/reserve-commit", CHUNK, 1, 1, |blobs| {
-            operation(|| send_in_place(&blobs, 1, CHUNK));
-        }),
-        lends("byte-queue/reserve-drop", CHUNK, 1, 0, |blobs| {
-            operation(|| drop(blobs.reserve(CHUNK).unwrap()));
-        }),
-        lends("byte-queue/commit-full", CHUNK, 2, 0, |blobs| {
-            let loan = blobs.try_reserve(CHUNK).unwrap();
-            operation(|| drop(loan.commit_deadline(Deadline::NOW).unwrap_err()));
-        }),
-        // Where file space is reserved already.
-        lends("byte-queue/send-extent", EXTENT, 0, 1, |blobs| {
-            operation(|| send_in_place(&blobs, 0, EXTENT));
-        }),
-        // Where it has to be.
-        lends("byte-queue/send-extent-first", EXTENT, 1, 1, |blobs| {
-            operation(|| send_in_place(&blobs, 1, EXTENT));
-        }),
-    ]
-}
-
-/// Sends a message without a copy.
-fn send_in_place(blobs: &Blobs, number: u64, len: usize) {
-    let mut loan = blobs.reserve(len).unwrap();
-    write(&mut loan, number);
-    loan.commit().unwrap();
-}
-
-/// A queue with all the file space reserved that it may have, and nothing in it.
-fn with_unused_extents() -> Blobs {
-    let blobs = fill(options_with_extents(2), EXTENT, 2);
-    assert_eq!(numbers(&take_all(&blobs)), [0, 1]);
-    assert_eq!(blobs.large_bytes(), 2 * EXTENT as u64);
-    blobs
-}
-
-fn trimmers() -> Vec<Scenario> {
-    vec![
-        Scenario::new(
-            "byte-queue/trim",
-            with_unused_extents,
-            |_| {
-                let blobs = open();
-                operation(|| assert_eq!(blobs.trim(), 2 * EXTENT as u64));
-            },
-            |blobs, death| {
-                let left = blobs.large_bytes();
-                assert!(left == 0 || !death.after, "{left} bytes are still there");
-                assert_eq!(take_all(&blobs), []);
-                must_be_as_good_as_new(blobs);
-                2 - left.div_ceil(EXTENT as u64)
-            },
-        ),
-        // A message that finds room only if what others had is given back.
-        Scenario::new(
-            "byte-queue/send-extent-instead",
-            with_unused_extents,
-            |_| {
-                let blobs = open();
-                operation(|| send_in_place(&blobs, 0, 2 * EXTENT));
-            },
-            |blobs, death| survives_sender(blobs, 0, 1, death),
-        ),
-    ]
-}
-
 fn receivers() -> Vec<Scenario> {
     let receives = |name, capacity: usize, len: usize, messages: u64, receiving: u64, victim: fn(Blobs)| {
         let options = move || if len == EXTENT { options_with_extents(capacity) } else { options(capacity) };
@@ -290,176 +215,6 @@ fn receivers() -> Vec<Scenario> {
             operation(|| assert!(matches!(blobs.try_recv(), Err(RecvError::Empty))));
         }),
     ]
-}
-
-/// A sender sleeps because all memory is in use, until a message is dropped.
-fn sleepers() -> Vec<Scenario> {
-    vec![
-        Scenario::with_partner(
-            "byte-queue/send-asleep",
-            || {
-                let blobs = with(1, CHUNK, 0);
-                (hold(&blobs, 2), blobs)
-            },
-            |_| send(&open(), 0, CHUNK),
-            |(held, _)| drop(held.pop()),
-            |(held, blobs), death| {
-                drop(held);
-                survives_sender(blobs, 0, 1, death)
-            },
-        )
-        .with_a_short_cut(),
-        // Without slices, a sleeper whom nobody wakes is found.
-        Scenario::new(
-            "byte-queue/drop-wakes-sender",
-            || {
-                super::pooled::sleep_until_woken();
-                let blobs = with(1, CHUNK, 0);
-                let held = hold(&blobs, 1);
-                blobs.try_send(&message(0, CHUNK)).unwrap();
-                let sleeper = Process::start("the sleeper", || {
-                    open().send(&message(1, CHUNK)).unwrap();
-                    vec![]
-                });
-                sleeper.until_asleep();
-                (held, sleeper, blobs)
-            },
-            |_| {
-                let blobs = open();
-                let message = blobs.recv().unwrap();
-                operation(|| drop(message));
-            },
-            |(held, sleeper, blobs), death| {
-                // Somebody else makes room, if the dead one has not come to tell.
-                let held = death.after.then_some(held);
-                let came = blobs.recv_timeout(patience()).expect("the sleeper is awake");
-                assert_eq!(read(&came), 1);
-                drop(came);
-                sleeper.join();
-                drop(held);
-                assert_eq!(take_all(&blobs), []);
-                must_be_as_good_as_new(blobs);
-                0
-            },
-        ),
-    ]
-}
-
-/// Somebody died, and left something to be ended.
-struct Left {
-    name: &'static str,
-    setup: fn() -> Blobs,
-    /// How he died, who had this index.
-    die: fn(u64),
-    /// What notices it in passing.
-    look: fn(&Blobs),
-    /// What can be received in the end: numbers, and how often each was tried before.
-    left: &'static [(u64, u8)],
-}
-
-/// The victim ends what one before it began, and dies over it: when it takes his place, or from a place of its own.
-fn sweepers() -> Vec<Scenario> {
-    let full = |blobs: &Blobs| {
-        assert!(matches!(blobs.try_send(&message(2, CHUNK)), Err(SendError::Full)));
-    };
-    let deaths = [
-        // All memory is in use.
-        Left {
-            name: "held",
-            setup: || with(2, CHUNK, 1),
-            die: |_| {
-                killed_elsewhere(|| {
-                    let blobs = open();
-                    core::mem::forget(blobs.try_reserve(CHUNK).unwrap());
-                    core::mem::forget(blobs.try_reserve(CHUNK).unwrap());
-                    blobs.try_recv().unwrap().detach()
-                });
-            },
-            look: |blobs| drop(blobs.try_reserve(CHUNK).unwrap()),
-            left: &[],
-        },
-        Left {
-            name: "sent",
-            setup: || with(2, CHUNK, 1),
-            die: |_| killed_elsewhere(|| open().try_send(&message(1, CHUNK)).unwrap()),
-            look: full,
-            left: &[(0, 0), (1, 0)],
-        },
-        Left {
-            name: "sending",
-            setup: || with(2, CHUNK, 0),
-            die: |dead| {
-                killed_elsewhere(|| {
-                    let blobs = open();
-                    core::mem::forget(blobs.try_reserve(CHUNK).unwrap());
-                    blobs
-                });
-                Remains::of(dead).was_sending(2, 1);
-            },
-            look: |blobs| assert!(matches!(blobs.try_recv(), Err(RecvError::Empty))),
-            left: &[],
-        },
-        Left {
-            name: "receiving",
-            setup: || with(2, CHUNK, 2),
-            die: |dead| {
-                killed_elsewhere(open);
-                Remains::of(dead).was_receiving(2, 1, None);
-            },
-            look: full,
-            left: &[(0, 1), (1, 0)],
-        },
-        // The chunk was his already.
-        Left {
-            name: "received",
-            setup: || with(2, CHUNK, 2),
-            die: |dead| {
-                killed_elsewhere(open);
-                Remains::of(dead).was_receiving(2, 1, Some(KEPT));
-            },
-            look: full,
-            left: &[(0, 1), (1, 0)],
-        },
-    ];
-    deaths.into_iter().flat_map(Left::scenarios).collect()
-}
-
-impl Left {
-    fn scenarios(self) -> [Scenario; 2] {
-        let Left { name, setup, die, look, left } = self;
-        let survivor = move |blobs: Blobs, _: Death| {
-            let all = take_all(&blobs);
-            let mut all: Vec<_> = all.iter().map(|found| (found.number, found.deliveries)).collect();
-            all.sort_unstable();
-            assert_eq!(all, left);
-            must_be_as_good_as_new(blobs);
-            0
-        };
-        let at_open = Scenario::new(
-            format!("byte-queue/sweep-{name}-at-open"),
-            move || {
-                let blobs = setup();
-                die(2);
-                blobs
-            },
-            |_| {
-                super::ring::know_oneself();
-                drop(operation(open));
-            },
-            survivor,
-        );
-        let in_passing = Scenario::new(
-            format!("byte-queue/sweep-{name}"),
-            setup,
-            move |_| {
-                let blobs = open();
-                die(3);
-                operation(|| look(&blobs));
-            },
-            survivor,
-        );
-        [at_open, in_passing]
-    }
 }
 
 fn ends() -> Vec<Scenario> {

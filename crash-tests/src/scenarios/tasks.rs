@@ -1,7 +1,10 @@
 //! Queues of tasks: what is received is gone only when it is done.
 
-use super::pooled::{Found, Remains, TASK, all_chunks, all_memory_is_free, numbers, sleep_until_woken};
-use crate::process::{Process, elsewhere, killed_elsewhere, patience, pause};
+mod sweeps;
+mod wakes;
+
+use super::pooled::{Found, all_chunks, all_memory_is_free, numbers};
+use crate::process::{elsewhere, patience};
 use crate::scenario::{Death, Scenario, operation};
 use process_tests::message::Fixed;
 use ringway::queue::Task;
@@ -136,8 +139,8 @@ fn survives_return(jobs: Jobs, tasks: u64, before: u8, death: Death) -> u64 {
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = senders();
     all.extend(workers());
-    all.extend(sleepers());
-    all.extend(sweepers());
+    all.extend(wakes::scenarios());
+    all.extend(sweeps::scenarios());
     all.extend(ends());
     all
 }
@@ -240,218 +243,6 @@ fn workers() -> Vec<Scenario> {
             |jobs, death| survives_sender(jobs, 0, 0, death),
         ),
     ]
-}
-
-/// Somebody sleeps, without slices where those can be turned off, and is woken by the victim, or by who follows it.
-fn sleepers() -> Vec<Scenario> {
-    vec![
-        Scenario::new(
-            "tasks/done-wakes-joiner",
-            || {
-                sleep_until_woken();
-                let jobs = with(3, 1);
-                let joiner = Process::start("the joiner", || {
-                    let jobs = open();
-                    jobs.join().unwrap();
-                    vec![jobs.unfinished() as u64]
-                });
-                joiner.until_asleep();
-                (jobs, joiner)
-            },
-            |_| {
-                let jobs = open();
-                let task = jobs.recv().unwrap();
-                operation(|| task.done().unwrap());
-            },
-            |(jobs, joiner), death| {
-                let fate = fate_of_the_first(&jobs, 1);
-                assert!(matches!(fate, None | Some(1)) && (fate.is_none() || !death.after), "{fate:?}");
-                if !death.after {
-                    // Whoever is done after it, tells.
-                    jobs.try_send(Fixed::new(1)).unwrap();
-                    assert_eq!(numbers(&do_all(&jobs)), [1]);
-                }
-                assert_eq!(joiner.join(), [0]);
-                must_be_as_good_as_new(jobs);
-                fate.is_none().into()
-            },
-        ),
-        // The sweep of a dead worker's task wakes another worker.
-        Scenario::new(
-            "tasks/sweep-wakes-worker",
-            || {
-                sleep_until_woken();
-                let jobs = with(3, 1);
-                let dead = Process::start("one that dies before", || {
-                    let jobs = open();
-                    let _task = jobs.recv().unwrap();
-                    loop {
-                        pause();
-                    }
-                });
-                dead.until_asleep();
-                let worker = Process::start("the worker", || {
-                    let jobs = open();
-                    let task = jobs.recv().unwrap();
-                    let number = task.number;
-                    task.done().unwrap();
-                    vec![number]
-                });
-                worker.until_asleep();
-                dead.kill();
-                (jobs, worker)
-            },
-            |_| {
-                super::ring::know_oneself();
-                drop(operation(open));
-            },
-            |(jobs, worker), death| {
-                if !death.after {
-                    // Others find it, or the worker does; then there is another for him.
-                    let found = do_all(&jobs);
-                    assert!(
-                        matches!(found[..], [] | [Found { number: 0, id: 1, deliveries: 1 }]),
-                        "{found:?}"
-                    );
-                    jobs.try_send(Fixed::new(1)).unwrap();
-                }
-                let number = worker.join()[0];
-                assert!(number == 0 || number == 1 && !death.after, "{number}");
-                assert_eq!(
-                    numbers(&do_all(&jobs)),
-                    if death.after || number == 1 { vec![] } else { vec![1] }
-                );
-                must_be_as_good_as_new(jobs);
-                0
-            },
-        ),
-        // Whoever waits for the last task gets it when it comes back.
-        Scenario::with_partner(
-            "tasks/recv-until-finished-asleep",
-            || {
-                let jobs = with(3, 1);
-                jobs.close();
-                (Some(jobs.recv().unwrap().detach()), jobs)
-            },
-            |_| {
-                let jobs = open();
-                operation(|| jobs.recv_until_finished(Deadline::NEVER).unwrap().done().unwrap());
-            },
-            |(task, _)| drop(task.take()),
-            |(task, jobs), death| {
-                let early = task.is_some();
-                drop(task);
-                let effect = survives_worker(jobs, 1, 1, death);
-                assert!(effect == 0 || !early);
-                effect
-            },
-        )
-        .with_a_short_cut(),
-    ]
-}
-
-/// Somebody died, and left something to be ended.
-struct Left {
-    name: &'static str,
-    setup: fn() -> Jobs,
-    /// How he died, who had this index.
-    die: fn(u64),
-    /// What notices it in passing.
-    look: fn(&Jobs),
-    /// What can be received in the end: numbers, and how often each was tried before.
-    left: &'static [(u64, u8)],
-}
-
-/// The victim ends what one before it began, and dies over it: when it takes his place, or from a place of its own.
-fn sweepers() -> Vec<Scenario> {
-    let full = |jobs: &Jobs| assert!(matches!(jobs.try_send(Fixed::new(5)), Err(SendError::Full)));
-    let deaths = [
-        // There is no memory for another task.
-        Left {
-            name: "task",
-            setup: || with(2, 2),
-            die: |_| {
-                killed_elsewhere(|| {
-                    let jobs = open();
-                    let task = jobs.recv().unwrap().detach();
-                    jobs.try_send(Fixed::new(2)).unwrap();
-                    task
-                });
-            },
-            look: full,
-            left: &[(0, 1), (1, 0), (2, 0)],
-        },
-        Left {
-            name: "orphan",
-            setup: || with(2, 2),
-            die: |dead| {
-                killed_elsewhere(|| open().recv().unwrap().detach());
-                Remains::of(dead).had_given_back(2);
-            },
-            look: |jobs| assert!(jobs.join_deadline(Deadline::NOW).is_err()),
-            left: &[(0, 1), (1, 0)],
-        },
-        Left {
-            name: "receiving",
-            setup: || with(2, 2),
-            die: |dead| {
-                killed_elsewhere(open);
-                Remains::of(dead).was_receiving(2, 1, None);
-            },
-            look: full,
-            left: &[(0, 1), (1, 0)],
-        },
-        // The chunk was his already.
-        Left {
-            name: "received",
-            setup: || with(2, 2),
-            die: |dead| {
-                killed_elsewhere(open);
-                Remains::of(dead).was_receiving(2, 1, Some(TASK));
-            },
-            look: full,
-            left: &[(0, 1), (1, 0)],
-        },
-    ];
-    deaths.into_iter().flat_map(Left::scenarios).collect()
-}
-
-impl Left {
-    fn scenarios(self) -> [Scenario; 2] {
-        let Left { name, setup, die, look, left } = self;
-        let survivor = move |jobs: Jobs, _: Death| {
-            let mut all: Vec<_> =
-                do_all(&jobs).iter().map(|found| (found.number, found.deliveries)).collect();
-            all.sort_unstable();
-            assert_eq!(all, left);
-            must_be_as_good_as_new(jobs);
-            0
-        };
-        let at_open = Scenario::new(
-            format!("tasks/sweep-{name}-at-open"),
-            move || {
-                let jobs = setup();
-                die(2);
-                jobs
-            },
-            |_| {
-                super::ring::know_oneself();
-                drop(operation(open));
-            },
-            survivor,
-        );
-        let in_passing = Scenario::new(
-            format!("tasks/sweep-{name}"),
-            setup,
-            move |_| {
-                let jobs = open();
-                die(3);
-                operation(|| look(&jobs));
-            },
-            survivor,
-        );
-        [at_open, in_passing]
-    }
 }
 
 fn ends() -> Vec<Scenario> {

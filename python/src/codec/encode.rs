@@ -3,6 +3,8 @@
 use super::frames::Frames;
 use super::{BYTES, DICT, FALSE, FLOAT, INT, LIST, NONE, STR, TRUE, TUPLE, pickle};
 use core::cell::Cell;
+use pyo3::Borrowed;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
@@ -120,7 +122,7 @@ fn plain(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> bool {
         list.iter().all(|item| item_of(out, &item))
     } else if let Ok(dict) = object.cast_exact::<PyDict>() {
         out.push(DICT);
-        dict.iter().all(|(key, value)| item_of(out, &key) && item_of(out, &value))
+        pairs_of(out, dict)
     } else {
         false
     }
@@ -129,21 +131,40 @@ fn plain(out: &mut Vec<u8>, object: &Bound<'_, PyAny>) -> bool {
 /// Containers of more than that are the pickler's: it knows strings that occur again.
 const MOST: usize = 1 << 16;
 
+/// Goes through the dictionary where it lies: an iterator would count each key and value up and down again.
+fn pairs_of(out: &mut Vec<u8>, dict: &Bound<'_, PyDict>) -> bool {
+    let (mut place, mut key, mut value) = (0, core::ptr::null_mut(), core::ptr::null_mut());
+    loop {
+        // SAFETY: a dictionary, which nobody changes meanwhile: no code of Python's runs below, and the interpreter's lock is not
+        // let go of.
+        if unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut place, &raw mut key, &raw mut value) } == 0 {
+            return true;
+        }
+        for item in [key, value] {
+            // SAFETY: an object that the dictionary holds until it is changed.
+            let item = unsafe { Borrowed::from_ptr(dict.py(), item) };
+            if !item_of(out, &item) {
+                return false;
+            }
+        }
+    }
+}
+
 fn item_of(out: &mut Vec<u8>, item: &Bound<'_, PyAny>) -> bool {
     out.len() < MOST && scalar(out, item, true) == Some(true)
 }
 
 /// Writes a plain value. `None` if it is none; `Some(false)` if it cannot be written so.
 fn scalar(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, with_length: bool) -> Option<bool> {
-    if object.is_exact_instance_of::<PyInt>() {
+    if let Ok(string) = object.cast_exact::<PyString>() {
+        // Lone surrogates are nothing for UTF-8.
+        let Ok(string) = string.to_str() else { return Some(false) };
+        return Some(run(out, STR, string.as_bytes(), with_length));
+    } else if object.is_exact_instance_of::<PyInt>() {
         let Ok(value) = object.extract::<i64>() else { return Some(false) };
         let mut bytes = [INT; 9];
         bytes[1..].copy_from_slice(&value.to_le_bytes());
         out.extend_from_slice(&bytes);
-    } else if let Ok(string) = object.cast_exact::<PyString>() {
-        // Lone surrogates are nothing for UTF-8.
-        let Ok(string) = string.to_str() else { return Some(false) };
-        return Some(run(out, STR, string.as_bytes(), with_length));
     } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
         return Some(run(out, BYTES, bytes.as_bytes(), with_length));
     } else if let Ok(value) = object.cast_exact::<PyFloat>() {
@@ -160,10 +181,13 @@ fn scalar(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, with_length: bool) -> Op
 }
 
 fn run(out: &mut Vec<u8>, tag: u8, content: &[u8], with_length: bool) -> bool {
-    out.push(tag);
+    out.reserve(5 + content.len());
     if with_length {
         let Ok(length) = u32::try_from(content.len()) else { return false };
-        out.extend_from_slice(&length.to_le_bytes());
+        let [a, b, c, d] = length.to_le_bytes();
+        out.extend_from_slice(&[tag, a, b, c, d]);
+    } else {
+        out.push(tag);
     }
     out.extend_from_slice(content);
     true

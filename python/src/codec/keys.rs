@@ -10,11 +10,19 @@ const PLACES: usize = 256;
 /// Longer ones are rarely keys.
 const LONGEST: usize = 48;
 
-/// Exact strings only, so that dropping one runs no code. Locked for moments, by threads that hold the interpreter's lock.
-static KNOWN: Mutex<[Option<Py<PyString>>; PLACES]> = Mutex::new([const { None }; PLACES]);
+/// A string, and its UTF-8 beside it: the interpreter need not be asked for that.
+struct Known {
+    length: u8,
+    content: [u8; LONGEST],
+    /// An exact one, so that dropping it runs no code.
+    string: Py<PyString>,
+}
+
+/// Locked for moments, by threads that hold the interpreter's lock.
+static KNOWN: Mutex<[Option<Known>; PLACES]> = Mutex::new([const { None }; PLACES]);
 
 /// The strings that came before, for as long as a dictionary is being made.
-pub(super) struct Keys(Option<std::sync::MutexGuard<'static, [Option<Py<PyString>>; PLACES]>>);
+pub(super) struct Keys(Option<std::sync::MutexGuard<'static, [Option<Known>; PLACES]>>);
 
 impl Keys {
     /// Without any, if somebody has them: a thread at the same time, or who was in the middle of it when this process was
@@ -33,13 +41,16 @@ impl Keys {
             return PyString::from_bytes(py, content);
         };
         let place = &mut known[place_of(content)];
-        if let Some(string) = place
-            && string.to_str(py).is_ok_and(|known| known.as_bytes() == content)
+        if let Some(known) = place
+            && known.content.get(..known.length.into()) == Some(content)
         {
-            return Ok(string.bind(py).clone());
+            return Ok(known.string.bind(py).clone());
         }
         let string = PyString::from_bytes(py, content)?;
-        *place = Some(string.clone().unbind());
+        let mut known =
+            Known { length: content.len() as u8, content: [0; LONGEST], string: string.clone().unbind() };
+        known.content[..content.len()].copy_from_slice(content);
+        *place = Some(known);
         Ok(string)
     }
 }

@@ -308,7 +308,8 @@ impl Dict {
         }
     }
 
-    /// Removes the item that was inserted last, and returns its key and its value.
+    /// Removes the item that was inserted last, and returns its key and its value. Looks at all items for that: the more there
+    /// are, the longer it takes, and others wait who want to write.
     fn popitem<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let Some((key, value)) = self.write_long(py, |map| map.pop_last())? else {
             return Err(PyKeyError::new_err("popitem(): dictionary is empty"));

@@ -8,7 +8,7 @@ mod semlock;
 pub(crate) use barrier::Barrier;
 pub(crate) use condition::Condition;
 pub(crate) use event::Event;
-pub(crate) use semlock::{SemLock, hand_over_all};
+pub(crate) use semlock::{SemLock, hand_over_all, install};
 
 use crate::errors;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};

@@ -3,6 +3,7 @@
 use super::{fill, not_acquired, not_released, opened};
 use crate::errors::{self, Imported};
 use crate::shared::made_and_opened;
+use crate::shortcut::{Answer, shortcuts};
 use crate::waits::{deadline, is_true, waiting};
 use pyo3::exceptions::{PyAssertionError, PyOverflowError};
 use pyo3::prelude::*;
@@ -58,20 +59,37 @@ fn identity() -> u64 {
 }
 
 impl SemLock {
+    #[inline]
     fn has_this_thread(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0 && self.last.load(Ordering::Relaxed) == identity()
+        self.is_held_by(identity())
+    }
+
+    #[inline]
+    fn is_held_by(&self, thread: u64) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.last.load(Ordering::Relaxed) == thread
     }
 
     /// How often it is held through this handle, by this process: what a parent held at a fork does not count.
+    #[inline]
     fn held(&self) -> u64 {
-        let is_of_this_process = self.last.load(Ordering::Relaxed) >> 40 == crate::forks::generation();
+        self.held_in(crate::forks::generation())
+    }
+
+    #[inline]
+    fn held_in(&self, generation: u64) -> u64 {
+        let is_of_this_process = self.last.load(Ordering::Relaxed) >> 40 == generation;
         if is_of_this_process { self.count.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// It was acquired by this thread.
     fn note(&self, taken: Option<Taken>) {
-        self.count.store(self.held() + 1, Ordering::Relaxed);
-        self.last.store(identity(), Ordering::Relaxed);
+        self.note_of(identity(), taken);
+    }
+
+    #[inline]
+    fn note_of(&self, thread: u64, taken: Option<Taken>) {
+        self.count.store(self.held_in(thread >> 40) + 1, Ordering::Relaxed);
+        self.last.store(thread, Ordering::Relaxed);
         if let Some(taken) = taken {
             self.is_recovered.store(taken.was_recovered(), Ordering::Relaxed);
         }
@@ -117,6 +135,54 @@ impl SemLock {
     /// As the standard library counts: down, also below what was acquired here, but not below nothing.
     fn less(&self) {
         self.count.store(self.held().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    /// Takes it, if it is to be had at once and there is nothing to be said about it. `None`: nothing was done.
+    #[inline]
+    fn take_at_once(&self) -> Option<Answer> {
+        if self.raises.load(Ordering::Relaxed) {
+            return None;
+        }
+        let me = identity();
+        let taken = match self.inner.get()? {
+            Inner::Recursive(_) if self.is_held_by(me) => {
+                self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+                return Some(Answer::True);
+            }
+            Inner::Lock(token) | Inner::Recursive(token) => Some(token.try_acquire().ok()?),
+            Inner::Semaphore { semaphore, .. } => semaphore.try_acquire().map(|()| None).ok()?,
+        };
+        self.note_of(me, taken);
+        Some(Answer::True)
+    }
+
+    /// Gives it back, if there is nothing wrong with that. `None`: nothing was done.
+    #[inline]
+    fn give_back_at_once(&self) -> Option<Answer> {
+        let before = self.count.load(Ordering::Relaxed);
+        let released = match self.inner.get()? {
+            Inner::Recursive(token) => {
+                if !self.has_this_thread() {
+                    return None;
+                }
+                // First: afterwards another thread may have it.
+                self.count.store(before - 1, Ordering::Relaxed);
+                if before == 1 { token.release() } else { Ok(()) }
+            }
+            Inner::Lock(token) => {
+                self.less();
+                token.release()
+            }
+            Inner::Semaphore { semaphore, .. } => {
+                self.less();
+                semaphore.release()
+            }
+        };
+        if released.is_err() {
+            self.count.store(before, Ordering::Relaxed);
+            return None;
+        }
+        Some(Answer::None)
     }
 
     fn take(&self, py: Python<'_>, until: Deadline) -> PyResult<bool> {
@@ -303,6 +369,14 @@ impl SemLock {
         .map_err(errors::opening)
     }
 }
+
+shortcuts!(SemLock {
+    acquire as c"acquire" (this) => this.take_at_once(),
+    release as c"release" (this) => this.give_back_at_once(),
+    enter as c"__enter__" (this) => this.take_at_once(),
+    #[ignores]
+    exit as c"__exit__" (this) => this.give_back_at_once(),
+});
 
 /// Leaves the locks that this process has held, by nobody in particular: for its end in good order.
 #[pyfunction]

@@ -216,8 +216,12 @@ fn send_one(actor: &mut Actor, queue: &TallyQueue, may_block: bool) -> Result<Ou
 fn send_some(actor: &mut Actor, queue: &TallyQueue) -> Result<Outcome, Fault> {
     Moment::respect(actor);
     if is_a_chain(&actor.plan) {
-        // A few are enough.
-        return if queue.unfinished() > 2 { Ok(Outcome::Not) } else { send_one(actor, queue, false) };
+        // A few are enough, or one.
+        return if queue.unfinished() > actor.plan.pick("links", &[0, 2]) {
+            Ok(Outcome::Not)
+        } else {
+            send_one(actor, queue, false)
+        };
     }
     for _ in 0..actor.random.between(1, 30) {
         match send_one(actor, queue, true)? {
@@ -288,6 +292,11 @@ fn work_some<'q>(actor: &mut Actor, queue: &'q TallyQueue, hand: &mut InHand<'q>
 /// Says that one more is done; in a chain only when there is another instead.
 fn end_in_turn<'q>(actor: &mut Actor, queue: &'q TallyQueue, hand: &mut InHand<'q>) -> Result<(), Fault> {
     let mut promised = None;
+    if is_a_chain(&actor.plan) && has_promises(&actor.plan) && actor.random.one_in(3) {
+        promised = Some(Promised::make(actor, queue)?);
+        end_one(actor, queue)?;
+        actor.idle(500);
+    }
     while is_a_chain(&actor.plan) && actor.board.phase() == Phase::Run {
         if send_one(actor, queue, false)? == Outcome::Went {
             break;

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 const SENDERS: usize = 3;
 const RECEIVERS: usize = 2;
 
+/// Somebody neither sleeps nor gets anywhere.
+const HOPELESS: Duration = Duration::from_secs(120);
+
 /// Lies in memory that all processes map; all-zero is its beginning.
 #[repr(C)]
 struct Shared {
@@ -29,6 +32,8 @@ struct Shared {
     /// Odd: senders pause. Each writes the number it has seen.
     pause: CachePadded<AtomicU32>,
     paused: [CachePadded<AtomicU32>; SENDERS],
+    /// How often each process has begun anew: the senders, then the receivers.
+    turns: [CachePadded<AtomicU64>; SENDERS + RECEIVERS],
     /// Polls that found nothing, and settlings.
     vain: AtomicU64,
     settled: AtomicU64,
@@ -159,6 +164,7 @@ impl Shared {
         let noise = Noise(u64::from(me).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let clapper = Slow(wire, std::cell::Cell::new(noise));
         loop {
+            self.turns[slot].fetch_add(1, Ordering::Relaxed);
             let pause = self.pause.load(Ordering::Acquire);
             if pause & 1 == 1 {
                 self.paused[slot].store(pause, Ordering::Release);
@@ -183,9 +189,10 @@ impl Shared {
         }
     }
 
-    fn receive(&self, wire: &Wire, order: Order, me: u32) -> i32 {
+    fn receive(&self, wire: &Wire, order: Order, me: u32, slot: usize) -> i32 {
         let mut noise = Noise(u64::from(me).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         loop {
+            self.turns[SENDERS + slot].fetch_add(1, Ordering::Relaxed);
             if socket::listen(wire.ear(), u64::MAX) == Heard::HungUp {
                 return 1;
             }
@@ -240,7 +247,7 @@ impl<'a> Crowd<'a> {
     fn new(shared: &'static Shared, wire: &'a Wire, order: Order) -> Self {
         let mut crowd = Crowd { shared, wire, order, senders: Vec::new(), receivers: Vec::new(), last: 0 };
         crowd.senders = (0..SENDERS).map(|slot| crowd.sender(slot)).collect();
-        crowd.receivers = (0..RECEIVERS).map(|_| crowd.receiver()).collect();
+        crowd.receivers = (0..RECEIVERS).map(|slot| crowd.receiver(slot)).collect();
         crowd
     }
 
@@ -250,10 +257,10 @@ impl<'a> Crowd<'a> {
         (me, Child::spawn(|| shared.send(wire, order, me, slot)))
     }
 
-    fn receiver(&mut self) -> (u32, Child) {
+    fn receiver(&mut self, slot: usize) -> (u32, Child) {
         self.last += 1;
         let (shared, wire, order, me) = (self.shared, self.wire, self.order, self.last);
-        (me, Child::spawn(|| shared.receive(wire, order, me)))
+        (me, Child::spawn(|| shared.receive(wire, order, me, slot)))
     }
 
     fn kill(&mut self, victim: usize) {
@@ -262,7 +269,7 @@ impl<'a> Crowd<'a> {
             let (id, child) = std::mem::replace(&mut self.senders[victim], fresh);
             (0, id, child)
         } else {
-            let fresh = self.receiver();
+            let fresh = self.receiver(victim - SENDERS);
             let (id, child) = std::mem::replace(&mut self.receivers[victim - SENDERS], fresh);
             (1, id, child)
         };
@@ -289,15 +296,28 @@ impl<'a> Crowd<'a> {
         )
     }
 
-    /// Watches until `done`, or until nothing has moved for `patience`.
+    fn turns(&self) -> [u64; SENDERS + RECEIVERS] {
+        self.shared.turns.each_ref().map(|turns| turns.load(Ordering::Relaxed))
+    }
+
+    /// Whether each process, since it had these turns, has done all that it had begun, or is asleep. (One that is neither may
+    /// only be waiting for a processor.)
+    fn had_its_chance(&self, since: &[u64; SENDERS + RECEIVERS]) -> bool {
+        let children = self.senders.iter().chain(&self.receivers);
+        let mut each = children.zip(self.turns()).zip(since);
+        each.all(|(((_, child), now), then)| now >= then + 2 || child.asleep())
+    }
+
+    /// Watches until `done`, or until nothing has moved for `patience`, though everybody had the chance.
     fn until(&self, done: impl Fn() -> bool, patience: Duration, what: &str) -> Result<(), String> {
-        let (mut seen, mut since) = (self.progress(), Instant::now());
+        let (mut seen, mut turns, mut since) = (self.progress(), self.turns(), Instant::now());
         while !done() {
             let now = self.progress();
             if now != seen {
-                (seen, since) = (now, Instant::now());
+                (seen, turns, since) = (now, self.turns(), Instant::now());
             }
-            if since.elapsed() >= patience {
+            let is_over = || self.had_its_chance(&turns) && self.progress() == seen && !done();
+            if since.elapsed() >= HOPELESS || since.elapsed() >= patience && is_over() {
                 return Err(self.describe(what));
             }
             cpus::give_way();

@@ -1,0 +1,96 @@
+"""Which of CPython's tests of `multiprocessing` say something about a replacement."""
+
+# Classes that say something about a replacement.
+CORE = [
+    "TestQueue",
+    "TestSimpleQueue",
+    "TestLock",
+    "TestSemaphore",
+    "TestCondition",
+    "TestEvent",
+    "TestBarrier",
+    "TestValue",
+    "TestArray",
+    "TestSharedCTypes",
+    "TestConnection",
+    "TestPoll",
+    "TestListener",
+    "TestListenerClient",
+    "TestPicklingConnections",
+    "TestWait",
+    "TestTimeouts",
+    "TestIgnoreEINTR",
+    "TestPollEintr",
+    "TestStdinBadfiledescriptor",
+    "TestPool",
+    "TestPoolWorkerErrors",
+    "TestPoolWorkerLifetime",
+    "TestInitializers",
+    "TestSharedMemory",
+    "TestProcess",
+    "TestSubclassingProcess",
+]
+MANAGER = [
+    "manager:TestContainers",
+    "manager:TestQueue",
+    "manager:TestLock",
+    "manager:TestSemaphore",
+    "manager:TestCondition",
+    "manager:TestEvent",
+    "manager:TestBarrier",
+    "manager:TestPool",
+    "manager:TestMyManager",
+    "manager:TestRemoteManager",
+    "manager:TestManagerRestart",
+    "TestSyncManagerTypes",
+]
+
+# What does not decide the outcome, and why. I: needs private attributes or classes of the standard library. S: tests the
+# standard library whatever is put in its place. N: asserts a limitation. F: needs a socket or pipe behind the object.
+DISCOUNTED = {
+    "TestQueue.test_no_import_lock_contention": "S",
+    "TestQueue.test_queue_feeder_on_queue_feeder_error": "I",
+    "TestQueue.test_closed_queue_empty_exceptions": "I",
+    "TestCondition.test_notify": "I",
+    "TestCondition.test_notify_all": "I",
+    "TestCondition.test_notify_n": "I",
+    "TestSimpleQueue.test_closed": "I",
+    "TestConnection.test_fd_transfer": "F",
+    "TestConnection.test_large_fd_transfer": "F",
+    "TestConnection.test_missing_fd_transfer": "F",
+    "TestPool.test_make_pool": "I",
+    "TestPool.test_resource_warning": "I",
+    "TestPoolWorkerLifetime.test_pool_worker_lifetime": "I",
+    "TestPoolWorkerLifetime.test_worker_finalization_via_atexit_handler_of_multiprocessing": "S",
+    "TestSharedMemory.test_shared_memory_basics": "I",
+    "TestSharedMemory.test_shared_memory_recreate": "I",
+    "TestSharedMemory.test_shared_memory_name_with_embedded_null": "I",
+    "TestSharedMemory.test_shared_memory_cleaned_after_process_termination": "S",
+    "TestSharedMemory.test_shared_memory_SharedMemoryManager_reuses_resource_tracker": "S",
+    "TestSharedMemory.test_shared_memory_SharedMemoryServer_ignores_sigint": "I",
+    "TestSharedMemory.test_shared_memory_SharedMemoryManager_basics": "I",
+    "TestSharedMemory.test_shared_memory_ShareableList_basics": "I",
+    "TestSharedMemory.test_shared_memory_tracking": "S",
+    "TestSharedMemory.test_shared_memory_untracking": "S",
+    "TestStartMethod.test_mixed_startmethod": "N",
+    "TestInvalidHandle.test_invalid_handles": "I",
+}
+
+# What expects other processes to get on within so many seconds.
+TIMED = {
+    "TestProcess.test_terminate": "10 to end",
+    "TestProcess.test_kill": "10 to end",
+    "TestProcess.test_forkserver_sigkill": "half of one to start and end",
+    "TestProcess.test_forkserver_sigint": "half of one to start and end",
+    "TestCondition.test_wait_result": "1 to wait again, before the signal",
+    "TestBarrier.test_timeout": "half of one to come, all but one",
+    "TestBarrier.test_default_timeout": "half of one to come, all but one",
+    "TestPoll.test_dont_merge": "1 to send",
+    "TestListener.test_issue16955": "1 to arrive",
+    "TestListenerClient.test_issue16955": "1 to arrive",
+    "TestPool.test_terminate": "2 to end",
+    "TestWait.test_wait_integer": "0.4 to look",
+    "TestWait.test_neg_timeout": "1 to look",
+}
+#: How often one is repeated.
+REPETITIONS = 3

@@ -9,17 +9,30 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// Only what is declared so can be unwound out of.
+/// Only what is declared so can be unwound out of. The binding declares the same functions as ones that cannot; where the compiler sees
+/// both in one place it believes that, and leaves out what is to be done on the way. So it is not told which functions these are.
 mod raw {
-    use pyo3::ffi::PyObject;
+    use core::hint::black_box;
+    use core::mem::transmute;
+    use pyo3::ffi::{self, PyObject};
 
-    unsafe extern "C-unwind" {
-        pub(super) fn PyObject_Call(
-            callable: *mut PyObject,
-            arguments: *mut PyObject,
-            keywords: *mut PyObject,
-        ) -> *mut PyObject;
-        pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+    type Call = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+    type Next = unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject;
+
+    /// `PyObject_Call`.
+    #[inline]
+    pub(super) fn call() -> Call {
+        let call: unsafe extern "C" fn(_, _, _) -> _ = ffi::PyObject_Call;
+        // SAFETY: the same arguments and result; a function of C has no say in whether it is unwound out of.
+        black_box(unsafe { transmute::<unsafe extern "C" fn(_, _, _) -> *mut PyObject, Call>(call) })
+    }
+
+    /// `PyIter_Next`.
+    #[inline]
+    pub(super) fn next() -> Next {
+        let next: unsafe extern "C" fn(_) -> _ = ffi::PyIter_Next;
+        // SAFETY: as above.
+        black_box(unsafe { transmute::<unsafe extern "C" fn(_) -> *mut PyObject, Next>(next) })
     }
 }
 
@@ -46,7 +59,7 @@ pub(crate) fn call<'py>(
     // The last to be made, so the first to be dropped.
     let stay = Stay;
     // SAFETY: a callable, a tuple, and a dictionary or null, all of which are held here.
-    let result = unsafe { raw::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords) };
+    let result = unsafe { raw::call()(callable.as_ptr(), arguments.as_ptr(), keywords) };
     core::mem::forget(stay);
     // SAFETY: a new reference, or null with an error set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
@@ -61,7 +74,7 @@ pub(crate) fn passed_on(
     let keywords = keywords.map_or(core::ptr::null_mut(), |keywords| keywords.as_ptr());
     let stay = Stay;
     // SAFETY: a callable, a tuple, and a dictionary or null, all of which the caller holds.
-    let result = unsafe { raw::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords) };
+    let result = unsafe { raw::call()(callable.as_ptr(), arguments.as_ptr(), keywords) };
     core::mem::forget(stay);
     result
 }
@@ -71,7 +84,7 @@ pub(crate) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     let py = iterator.py();
     let stay = Stay;
     // SAFETY: an iterator, which is held by who calls this.
-    let item = unsafe { raw::PyIter_Next(iterator.as_ptr()) };
+    let item = unsafe { raw::next()(iterator.as_ptr()) };
     core::mem::forget(stay);
     // SAFETY: a new reference, or null, with or without an error set.
     let item = unsafe { Bound::from_owned_ptr_or_opt(py, item) };

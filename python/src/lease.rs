@@ -76,6 +76,7 @@ impl Drop for Held {
 impl Held {
     /// Holds on to the message, unless receivers hold so many already that others might wait for theirs.
     #[inline]
+    #[expect(clippy::result_large_err, reason = "it is the message, not an error")]
     pub(crate) fn try_new(message: Message<'_>) -> Result<Held, Message<'_>> {
         pins::sweep();
         if !message.can_be_held() {

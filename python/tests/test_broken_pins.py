@@ -1,5 +1,6 @@
 """What is held for forked children goes when they end, whatever their parent does meanwhile, or does not do."""
 
+import asyncio
 import os
 import queue as standard
 import threading
@@ -93,6 +94,22 @@ def test_who_waits_since_before_the_fork_lets_go_too(sender):
     assert [len(each) for each in got] == [5, 3 * LARGE]
     os.close(reader)
     os.close(writer)
+
+
+def test_a_coroutine_that_waits_lets_go_too(sender):
+    queue, tell = sender
+
+    async def receive():
+        pinned = Pinned(queue)
+        task = asyncio.ensure_future(queue.aget())
+        await asyncio.sleep(0)  # it waits
+        tell()
+        pinned.end()
+        await task
+
+    # These are bytes that nobody pickled; but they came.
+    with pytest.raises(ringway.ForeignMessage):
+        asyncio.run(receive())
 
 
 def test_what_waits_in_the_parent_itself_is_sent():

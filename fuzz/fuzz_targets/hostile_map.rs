@@ -172,9 +172,9 @@ impl Segment {
         Map::options().wait(wait).write_timeout(Duration::from_micros(20)).from_fd(memory)
     }
 
-    /// Nobody has the lock, and those who are there are who they were.
+    /// Nobody has the lock, the map is as large as it was, and those who are there are who they were.
     fn heal(&self) {
-        for (from, to) in [(0, self.raw.body), (self.raw.body, self.raw.body + places::MAX_BYTES)] {
+        for (from, to) in [(0, self.raw.body), (self.raw.body, self.raw.body + places::TURN)] {
             (from..to).step_by(8).for_each(|at| self.raw.set(at, raw::word_in(&self.new, at)));
         }
     }

@@ -35,7 +35,7 @@ class Queue(_ringway.Queue):
 
     `max_bytes` bounds what messages of more than 64 KiB take together (1 GiB), and so how long one can be. Messages of up to
     `message_size` bytes (128) have memory of their own each. Large arrays that are received lie in the queue's memory;
-    children that are forked meanwhile have them too, and see what others write there.
+    children that are forked meanwhile have them too, while this process lives, and see what others write there.
 
     It can be iterated over, also by `async for`: until somebody calls `shutdown()` and nothing is left.
     """
@@ -109,6 +109,8 @@ class Queue(_ringway.Queue):
         """No more objects, for all processes: `put` raises `ShutDown`, and so does `get` once nothing is left; with
         `immediate` nothing is left at once."""
         self._shut_down()
+        if immediate:
+            self._forget_errors()
         while immediate:
             try:
                 self.get_bytes(False)
@@ -190,9 +192,12 @@ async def _readable(queue):
     waiting.append(future)
     if len(waiting) == 1:
         loop.add_reader(fd, _wake, waiting)
+    # What children let go of may be what others wait for, before they can send: nothing tells us.
+    again = loop.call_later(0.1 if queue._holds_for_children() else 1, _wake, waiting)
     try:
         await future
     finally:
+        again.cancel()
         if future in waiting:
             waiting.remove(future)
         if not waiting and _waiting.get((id(loop), fd)) is waiting:

@@ -4,6 +4,7 @@
 //! Python sends them on. A forked child starts with none: its parent sends what it had.
 
 use crate::forks::generation;
+use crate::pins;
 use crate::ring::Ring;
 use pyo3::prelude::*;
 use ringway::{Deadline, SendError};
@@ -156,7 +157,8 @@ impl Waiting {
     /// Sends one, however long that takes. What can never be sent, because the queue was closed, goes.
     fn send(&self, message: &[u8]) {
         loop {
-            match self.queue.send_deadline(message, Deadline::NEVER) {
+            // The memory that it waits for may be what this process holds for its children.
+            match self.queue.send_deadline(message, pins::look_again(Deadline::NEVER)) {
                 Err(SendError::Timeout | SendError::Full) => {}
                 Err(SendError::NoSpace { .. }) => std::thread::sleep(SLICE), // the disk is full: until it is not
                 _ => return,

@@ -7,6 +7,8 @@
 use crate::lease::Memory;
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
+use core::time::Duration;
+use ringway::Deadline;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +34,7 @@ struct State {
     ends: Vec<OwnedFd>,
     /// While there is a fork: the child's end.
     childs: Option<OwnedFd>,
-    /// What a child does not need of its parent, to be dropped at the next occasion.
+    /// What is not needed any more, by a child of its parent or by a parent for its child: dropped at the next occasion.
     stale: Vec<Arc<Memory>>,
 }
 
@@ -125,9 +127,22 @@ fn take_unneeded(pins: &mut Vec<Pin>) -> Vec<Pin> {
 }
 
 /// Lets go of what children need no more. Whether others need some. One load if there are none.
+///
+/// Whoever waits must ask again and again, also if there are none: another thread may fork, and nothing wakes anybody when the child
+/// ends. See [`look_again`].
 #[inline]
 pub(crate) fn sweep() -> bool {
     IS_WORTH_SWEEPING.load(Ordering::Relaxed) && sweep_slowly()
+}
+
+/// How often one that waits looks whether children still need what this process holds for them; and if there are none, whether there
+/// are some.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOK_FOR_SOME: Duration = Duration::from_secs(1);
+
+/// Sweeps, and says when whoever waits until `until` is to do so again: what is let go of may be what others wait for.
+pub(crate) fn look_again(until: Deadline) -> Deadline {
+    until.min(Deadline::after(if sweep() { LOOK } else { LOOK_FOR_SOME }))
 }
 
 #[cold]
@@ -150,6 +165,9 @@ pub(crate) fn before_fork() {
     let mut state = state();
     let memory: Vec<_> = state.held.iter().flatten().cloned().collect();
     if !memory.is_empty() {
+        // One that only forks must not gather descriptors. The memory goes at the next occasion: not under the lock.
+        let State { pins, stale, .. } = &mut *state;
+        stale.extend(take_unneeded(pins).into_iter().flat_map(|pin| pin.memory));
         match pipe() {
             Some((end, childs)) => {
                 state.pins.push(Pin { end, memory });

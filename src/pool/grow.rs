@@ -25,7 +25,7 @@ impl Pool {
     /// How many chunks of the class have space, as everybody says; not below what the class says of itself. All, if it is
     /// not one that grows.
     #[inline]
-    fn grown(&self, class: u8) -> u32 {
+    pub(super) fn grown(&self, class: u8) -> u32 {
         let Some(count) = self.layout().growing(class).map(|class| class.count) else {
             return self.layout().class(class).map_or(0, |class| class.count);
         };

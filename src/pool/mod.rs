@@ -52,6 +52,7 @@ pub(crate) use chunk::{Kept, Loan, Task};
 pub(crate) use extent::Backing;
 pub(crate) use find::Finder;
 pub(crate) use join::{is_finished, tell};
+use layout::Class;
 pub(crate) use layout::{Demand, ENTRY, Layout};
 pub(crate) use promises::Promises;
 #[cfg(any(test, loom))]
@@ -250,9 +251,22 @@ impl Pool {
 
     /// Every chunk there is, with its entry.
     fn each(&self) -> impl Iterator<Item = (Chunk, &Entry)> {
-        let classes = (0_u8..).zip(self.layout.classes());
-        let chunks = classes
-            .flat_map(|(number, class)| (0..class.count).map(move |index| (number, class.first, index)));
+        self.each_of(|_, class| class.count)
+    }
+
+    /// Every chunk that anybody can have got so far: all that had space in the file at this moment.
+    fn each_grown(&self) -> impl Iterator<Item = (Chunk, &Entry)> {
+        self.each_of(|number, _| self.grown(number))
+    }
+
+    /// The first so many chunks of each class.
+    fn each_of(&self, many: impl Fn(u8, &Class) -> u32) -> impl Iterator<Item = (Chunk, &Entry)> {
+        let classes = (0_u8..).zip(self.layout.classes()).map(move |(number, class)| {
+            let count = many(number, class).min(class.count);
+            (number, class.first, count)
+        });
+        let chunks =
+            classes.flat_map(|(number, first, count)| (0..count).map(move |index| (number, first, index)));
         chunks.filter_map(|(class, first, index)| {
             Some((self.layout.chunk(class, index)?, self.entry_at(first + index)))
         })

@@ -99,7 +99,8 @@ impl Pool {
         self.settle_all();
         let mut living = Living::new(is_dead);
         let mut done = Swept::default();
-        self.each().for_each(|(chunk, entry)| {
+        // Of those that the dead can have got: a look at the others would bring their pages into being.
+        self.each_grown().for_each(|(chunk, entry)| {
             let seen = judge(entry);
             let dead = match seen.state() {
                 Some(State::Free) | None => false,

@@ -8,7 +8,7 @@
 
 use super::{ALL, Barrier, Deadline, EventCount, Wait, Waiter};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
-use crate::sys::{cpus, futex};
+use crate::sys::{clock, cpus, futex};
 use crossbeam_utils::CachePadded;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ impl Order {
                 let word = ec.word();
                 let seen = word.load(Ordering::Relaxed);
                 if seen & 1 != 0 && futex::wake(word, 1) == 0 {
+                    // Between the two the other falls asleep, also where there is one processor only.
+                    clock::pause(50_000);
                     let _ = word.compare_exchange(
                         seen,
                         (seen & !1).wrapping_add(4),

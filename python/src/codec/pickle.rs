@@ -61,22 +61,19 @@ impl Apart {
     }
 }
 
-/// How many types have reducers of their own, the standard library's and this program's. A pickler knows those there were when it
-/// was made.
-fn registered(py: Python<'_>) -> PyResult<usize> {
+/// The reducers of types that have one of their own: the standard library's, and this program's.
+fn registered(py: Python<'_>) -> PyResult<&'static [Py<PyDict>; 2]> {
     static TABLES: PyOnceLock<[Py<PyDict>; 2]> = PyOnceLock::new();
-    let find = || {
+    TABLES.get_or_try_init(py, || {
         let extra = FORKING_PICKLER.get(py)?.getattr("_extra_reducers")?.cast_into::<PyDict>()?;
         let table = py.import("copyreg")?.getattr("dispatch_table")?.cast_into::<PyDict>()?;
-        Ok::<_, PyErr>([table.unbind(), extra.unbind()])
-    };
-    let tables = TABLES.get_or_try_init(py, find)?;
-    Ok(tables.iter().map(|table| table.bind(py).len()).sum())
+        Ok([table.unbind(), extra.unbind()])
+    })
 }
 
 struct Pickler {
-    /// How many were registered when it was made.
-    registered: usize,
+    /// What was registered when it was made: it knows nothing else.
+    registered: [Py<PyDict>; 2],
     sink: Py<Sink>,
     apart: Py<Apart>,
     dump: Py<PyAny>,
@@ -90,11 +87,20 @@ impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
         let sink = Py::new(py, Sink(Mutex::new(Vec::new())))?;
         let apart = Py::new(py, Apart(Mutex::new(Vec::new())))?;
+        // Before it is made: what another thread registers meanwhile it may not know.
+        let [table, extra] = registered(py)?;
+        let registered = [table.bind(py).copy()?.unbind(), extra.bind(py).copy()?.unbind()];
         let pickler =
             call(FORKING_PICKLER.get(py)?, (sink.clone_ref(py), 5, true, apart.clone_ref(py)), None)?;
         let method = |name| pickler.getattr(name).map(Bound::unbind);
-        let registered = registered(py)?;
         Ok(Pickler { registered, dump: method("dump")?, clear_memo: method("clear_memo")?, sink, apart })
+    }
+
+    /// Whether it would pickle as a new one does. By what there is, not how much: a reducer may take another one's place.
+    fn is_up_to_date(&self, py: Python<'_>) -> PyResult<bool> {
+        let [table, extra] = registered(py)?;
+        let [known, known_extra] = &self.registered;
+        Ok(table.bind(py).eq(known)? && extra.bind(py).eq(known_extra)?)
     }
 }
 
@@ -103,7 +109,7 @@ pub(super) fn dump(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<Opt
     let py = object.py();
     let idle = lock(&IDLE).pop();
     let pickler = match idle {
-        Some(pickler) if pickler.registered == registered(py)? => pickler,
+        Some(pickler) if pickler.is_up_to_date(py)? => pickler,
         _ => Pickler::new(py)?,
     };
     // A pickler that failed in the middle is not used again.

@@ -15,8 +15,15 @@ pub(super) struct Belated {
 
 impl Belated {
     pub(super) fn keep(&self, error: PyErr) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation(), error));
+        let former = self.error.lock().unwrap_or_else(PoisonError::into_inner).replace((generation(), error));
         self.is_some.store(true, Ordering::Relaxed);
+        // Not under the lock: with an error go the objects its traceback holds, and those may do anything.
+        drop(former);
+    }
+
+    /// Forgets it: nothing is to be taken any more.
+    pub(super) fn forget(&self) {
+        drop(self.take());
     }
 
     /// Raises it, if there is one.

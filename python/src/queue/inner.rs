@@ -25,9 +25,6 @@ const LONGEST_LULL: u32 = 100;
 /// How often one that waits for two things looks at the other.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// How often one that waits looks whether children still need what this process holds for them.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// An open queue.
 pub(super) struct Inner {
     pub(super) ring: Ring,
@@ -90,10 +87,10 @@ impl Inner {
 
     #[cold]
     fn send_slowly(&self, py: Python<'_>, out: &Outgoing<'_>, until: Deadline) -> PyResult<()> {
-        pins::sweep();
         let message = out.to_vec();
         let capacity = self.ring.capacity();
         loop {
+            pins::sweep();
             if self.ring.is_closed() {
                 return Err(over(py));
             }
@@ -191,11 +188,13 @@ impl Inner {
     #[cold]
     fn receive_slowly(&self, py: Python<'_>, until: Deadline) -> PyResult<Message<'_>> {
         if until == Deadline::NOW {
+            // Who only looks, for ever, waits too.
+            pins::sweep();
             return Err(errors::EMPTY.raise(py));
         }
         loop {
             // What children let go of may be what others wait for, before they can send.
-            let end = if pins::sweep() { until.min(Deadline::after(LOOK)) } else { until };
+            let end = pins::look_again(until);
             match waiting(py, || self.ring.recv_deadline(end))? {
                 Ok(message) => return Ok(message),
                 Err(RecvError::Timeout | RecvError::Empty) if until.has_passed() => {

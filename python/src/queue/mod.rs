@@ -12,6 +12,7 @@ use crate::codec::{Outgoing, encode};
 use crate::errors;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
+use crate::pins;
 use crate::ring::Ring;
 use crate::shared::taken_over;
 use crate::waits::{deadline, is_true, waiting};
@@ -409,6 +410,18 @@ impl Queue {
     /// No more messages, for all processes. Receivers get what is there, then `ShutDown`.
     fn _shut_down(&self) -> PyResult<bool> {
         Ok(self.inner()?.ring.close())
+    }
+
+    /// Lets nobody hear of what could not be taken.
+    fn _forget_errors(&self) -> PyResult<()> {
+        self.inner()?.belated.forget();
+        Ok(())
+    }
+
+    /// Whether children still need what this process has received; lets go of what they do not.
+    #[staticmethod]
+    fn _holds_for_children() -> bool {
+        pins::sweep()
     }
 
     #[getter]

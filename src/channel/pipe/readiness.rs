@@ -110,7 +110,9 @@ impl Connection {
             }
             if round % 64 == 63 { cpus::give_way() } else { spin_loop() }
         }
-        let is_empty = || has_nothing() && !self.peers_are_gone();
+        // A socket whose other end is gone is readable without a byte.
+        let tells_the_end = self.socket().is_some();
+        let is_empty = || has_nothing() && (tells_the_end || !self.peers_are_gone());
         // Whoever polls comes back if the descriptor stays readable, so what `settle` found out changes nothing.
         let _ = lane.bell.settle_if_watched(self.barrier, &self.rope_of_incoming(), is_empty);
     }

@@ -1,9 +1,9 @@
 //! Queues of byte messages of any length.
 
-use super::loan::Loan;
+use super::Queue;
+use super::common::{lends_bytes, sends_bytes};
 use super::message::Message;
-use super::{Queue, Unsent};
-use crate::channel::{RecvError, SendError};
+use crate::channel::RecvError;
 use crate::wait::Deadline;
 use core::time::Duration;
 
@@ -23,81 +23,6 @@ use core::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Queue<[u8]> {
-    /// Sends a copy of `message`, waiting for space as long as it takes.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`]; [`SendError::TooLarge`] at once if it can never fit; [`SendError::NoSpace`] if the file
-    /// system has no room for it.
-    #[inline]
-    pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::NEVER)
-    }
-
-    /// Sends a copy of `message` if there is space now.
-    ///
-    /// # Errors
-    /// [`SendError::Full`]; else as [`send`](Self::send).
-    #[inline]
-    pub fn try_send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.core.send_bytes(message, None)
-    }
-
-    /// Sends a copy of `message`, waiting at most `timeout` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::after(timeout))
-    }
-
-    /// Sends a copy of `message`, waiting until `deadline` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    #[inline]
-    pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.core.send_bytes(message, Some(deadline))
-    }
-
-    /// Sends all of `messages`, each of its own, waiting for space until `deadline`. With [`Deadline::NOW`] it sends as
-    /// many as there is space for.
-    ///
-    /// # Errors
-    /// [`Unsent`] says how many were sent, and why the next one was not.
-    pub fn send_many<M: AsRef<[u8]>>(&self, messages: &[M], deadline: Deadline) -> Result<(), Unsent> {
-        let patience = (deadline != Deadline::NOW).then_some(deadline);
-        for (sent, message) in messages.iter().enumerate() {
-            self.core.send_bytes(message.as_ref(), patience).map_err(|error| Unsent { sent, error })?;
-        }
-        Ok(())
-    }
-
-    /// Reserves shared memory for a message of `len` bytes, to be written in place and then
-    /// [committed](Loan::commit); waits for some as long as it takes. Its content is whatever was there before.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    #[inline]
-    pub fn reserve(&self, len: usize) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, Some(Deadline::NEVER))
-    }
-
-    /// The same if there is some now.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn try_reserve(&self, len: usize) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, None)
-    }
-
-    /// The same, waiting until `deadline`.
-    ///
-    /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
-    pub fn reserve_deadline(&self, len: usize, deadline: Deadline) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, Some(deadline))
-    }
-
     /// Receives a message, waiting for one as long as it takes. It can be read where it lies, kept for as long as one
     /// likes, and dropped in any order.
     ///
@@ -183,20 +108,7 @@ impl Queue<[u8]> {
     pub fn try_iter(&self) -> impl Iterator<Item = Message<'_>> {
         core::iter::from_fn(|| self.try_recv().ok())
     }
-
-    /// The longest possible message, in bytes.
-    pub fn max_message(&self) -> u64 {
-        self.core.store().pool.layout().max_len()
-    }
-
-    /// The bytes that large messages, those above 64 KiB, take now. They stay reserved for the next ones, until
-    /// [`trim`](Self::trim).
-    pub fn large_bytes(&self) -> u64 {
-        self.core.store().pool.extent_bytes()
-    }
-
-    /// Gives the memory that large messages took, and none uses now, back to the system. Returns how many bytes.
-    pub fn trim(&self) -> u64 {
-        self.core.trim()
-    }
 }
+
+sends_bytes!(Queue<[u8]>);
+lends_bytes!(Queue<[u8]>);

@@ -2,6 +2,7 @@
 
 mod batch;
 mod bytes;
+mod common;
 mod core;
 mod holder;
 mod iter;

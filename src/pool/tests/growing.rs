@@ -80,6 +80,16 @@ fn a_full_disk_is_an_error_and_what_is_there_stays_usable() {
     heap.all_free();
 }
 
+#[test]
+fn what_the_dead_had_of_a_class_that_grew_comes_back() {
+    let heap = Heap::of(GROWING);
+    let dead: Vec<_> = (0..40).map(|_| heap.reserve(7, 4096).unwrap()).collect();
+    let last = dead.iter().map(|loan| loan.chunk().index()).max();
+    assert_eq!(last, Some(39));
+    assert_eq!(heap.sweep(&[7]).freed, 40);
+    heap.all_free();
+}
+
 /// Another process does the same between the two steps of ours.
 struct Meddler<'a> {
     heap: &'a Heap,

@@ -193,7 +193,7 @@ impl Map {
     fn insist_slowly<R>(&self, mut read: impl FnMut() -> Result<R, Unread>) -> Result<R, MapError> {
         let deadline = Deadline::after(self.patience);
         loop {
-            match self.lock_timeout(BETWEEN) {
+            match self.lock_timeout(BETWEEN.min(self.patience)) {
                 Ok(guard) => {
                     let done = read().map_err(|why| self.unread(why));
                     drop(guard);

@@ -6,6 +6,7 @@ mod tests;
 
 pub use task::Task;
 
+use super::common::{is_joined, sends_bytes};
 use super::core::Core;
 use super::loan::Loan;
 use super::payload::Payload;
@@ -225,33 +226,6 @@ impl<M: Payload + ?Sized> JoinableQueue<M> {
         }
     }
 
-    /// Waits until every message that was sent has been worked on: until there was an instant at which none was in the
-    /// queue and none in anybody's hands.
-    ///
-    /// # Errors
-    /// [`JoinError::Attach`].
-    pub fn join(&self) -> Result<(), JoinError> {
-        self.join_deadline(Deadline::NEVER)
-    }
-
-    /// The same, for at most `timeout`.
-    ///
-    /// # Errors
-    /// [`JoinError::Timeout`].
-    pub fn join_timeout(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.join_deadline(Deadline::after(timeout))
-    }
-
-    /// The same, until `deadline`.
-    ///
-    /// # Errors
-    /// [`JoinError::Timeout`].
-    pub fn join_deadline(&self, deadline: Deadline) -> Result<(), JoinError> {
-        self.core.me().map_err(JoinError::Attach)?;
-        let finished = self.core.wait_for_the_end(deadline, || self.is_finished().then_some(()));
-        finished.ok_or(JoinError::Timeout)
-    }
-
     fn is_finished(&self) -> bool {
         is_finished(&self.core.slots, &self.core.store().pool)
     }
@@ -259,39 +233,6 @@ impl<M: Payload + ?Sized> JoinableQueue<M> {
     /// How many messages were unfinished a moment ago: in the queue, being worked on, or on their way back.
     pub fn unfinished(&self) -> usize {
         self.core.unfinished()
-    }
-
-    /// How many messages the queue holds before it is full, besides those that are being worked on.
-    pub fn capacity(&self) -> usize {
-        self.core.slots.geometry().capacity() as usize
-    }
-
-    /// How many messages were waiting in the queue a moment ago, those that came back included; as
-    /// [`Queue::len`](Queue::len).
-    pub fn len(&self) -> usize {
-        self.core.len()
-    }
-
-    /// Whether nothing was waiting a moment ago; as [`Queue::is_empty`](Queue::is_empty).
-    pub fn is_empty(&self) -> bool {
-        !self.core.holds_any()
-    }
-
-    /// Whether the queue was full a moment ago: a [`try_send`](Self::try_send) would have found no place, or, as more tasks
-    /// are held than it was made for, no memory even for the smallest message.
-    pub fn is_full(&self) -> bool {
-        self.core.slots.look_for_space().is_err() || !self.core.has_room(0)
-    }
-
-    /// Closes the queue for all: nobody can send any more. Tasks go on being received until none waits. Returns whether it
-    /// was open.
-    pub fn close(&self) -> bool {
-        self.core.close()
-    }
-
-    /// Whether the queue was closed. It cannot be opened again.
-    pub fn is_closed(&self) -> bool {
-        !self.core.is_open()
     }
 }
 
@@ -345,42 +286,11 @@ impl<T: Pod> JoinableQueue<T> {
     }
 }
 
+sends_bytes!(JoinableQueue<[u8]>);
+is_joined!([M: Payload + ?Sized], JoinableQueue<M>);
+
 /// Tasks of any length; see [`Queue<[u8]>`](Queue#impl-Queue<%5Bu8%5D>) for how their memory is had.
 impl JoinableQueue<[u8]> {
-    /// Sends a copy of `message`, waiting for space as long as it takes.
-    ///
-    /// # Errors
-    /// As [`Queue::<[u8]>::send`](Queue::send).
-    #[inline]
-    pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::NEVER)
-    }
-
-    /// Sends a copy of `message` if there is space now.
-    ///
-    /// # Errors
-    /// [`SendError::Full`]; else as [`send`](Self::send).
-    pub fn try_send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.core.send_bytes(message, None)
-    }
-
-    /// Sends a copy of `message`, waiting at most `timeout` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::after(timeout))
-    }
-
-    /// Sends a copy of `message`, waiting until `deadline` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    #[inline]
-    pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.core.send_bytes(message, Some(deadline))
-    }
-
     /// Reserves shared memory for a message of `len` bytes, to be written in place, waiting until `deadline`; with
     /// [`Deadline::NOW`] not at all.
     ///
@@ -388,16 +298,6 @@ impl JoinableQueue<[u8]> {
     /// As [`send_deadline`](Self::send_deadline), or [`try_send`](Self::try_send) for [`Deadline::NOW`].
     pub fn reserve(&self, len: usize, deadline: Deadline) -> Result<Loan<'_>, SendError> {
         Loan::reserve(&self.core, len, (deadline != Deadline::NOW).then_some(deadline))
-    }
-
-    /// The longest possible message, in bytes.
-    pub fn max_message(&self) -> u64 {
-        self.core.store().pool.layout().max_len()
-    }
-
-    /// Gives the memory that large messages took, and none uses now, back to the system. Returns how many bytes.
-    pub fn trim(&self) -> u64 {
-        self.core.trim()
     }
 }
 

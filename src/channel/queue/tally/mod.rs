@@ -4,13 +4,12 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
+use super::common::{is_joined, lends_bytes, sends_bytes};
 use super::core::Core;
-use super::joinable::JoinError;
-use super::loan::Loan;
+use super::layout;
 use super::message::Message;
 use super::policy::Policy;
-use super::{Unsent, layout};
-use crate::channel::{RecvError, SendError};
+use crate::channel::RecvError;
 use crate::error::{Error, Kind};
 use crate::options::{Object, Options, Settings};
 use crate::pool::{DoneRefused, Promises, Tally};
@@ -94,6 +93,10 @@ super::super::endpoint::endpoint!(
     "the number of messages it holds, besides those that were received and are not done"
 );
 
+sends_bytes!(TallyQueue);
+lends_bytes!(TallyQueue);
+is_joined!([], TallyQueue);
+
 impl Object for TallyQueue {
     const SWEEP: Sweep = layout::SWEEP;
 
@@ -150,80 +153,6 @@ impl TallyQueue {
     /// In a forked child, if it cannot become a participant of its own.
     pub fn with_wait(&self, wait: Wait) -> Result<Self, Error> {
         Self::over(Arc::clone(&self.core.segment), wait)
-    }
-
-    /// Sends a copy of `message`, waiting for space as long as it takes. From then on it is unfinished, until somebody says
-    /// [`task_done`](Self::task_done).
-    ///
-    /// # Errors
-    /// As [`Queue::<[u8]>::send`](crate::Queue::send).
-    #[inline]
-    pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::NEVER)
-    }
-
-    /// Sends a copy of `message` if there is space now.
-    ///
-    /// # Errors
-    /// [`SendError::Full`]; else as [`send`](Self::send).
-    pub fn try_send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.core.send_bytes(message, None)
-    }
-
-    /// Sends a copy of `message`, waiting at most `timeout` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    pub fn send_timeout(&self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
-        self.send_deadline(message, Deadline::after(timeout))
-    }
-
-    /// Sends a copy of `message`, waiting until `deadline` for space.
-    ///
-    /// # Errors
-    /// [`SendError::Timeout`]; else as [`send`](Self::send).
-    #[inline]
-    pub fn send_deadline(&self, message: &[u8], deadline: Deadline) -> Result<(), SendError> {
-        self.core.send_bytes(message, Some(deadline))
-    }
-
-    /// Sends all of `messages`, each of its own, waiting for space until `deadline`. With [`Deadline::NOW`] it sends as
-    /// many as there is space for.
-    ///
-    /// # Errors
-    /// [`Unsent`] says how many were sent, and why the next one was not.
-    pub fn send_many<M: AsRef<[u8]>>(&self, messages: &[M], deadline: Deadline) -> Result<(), Unsent> {
-        let patience = (deadline != Deadline::NOW).then_some(deadline);
-        for (sent, message) in messages.iter().enumerate() {
-            self.core.send_bytes(message.as_ref(), patience).map_err(|error| Unsent { sent, error })?;
-        }
-        Ok(())
-    }
-
-    /// Reserves shared memory for a message of `len` bytes, to be written in place and then
-    /// [committed](Loan::commit); waits for some as long as it takes. Its content is whatever was there before.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    #[inline]
-    pub fn reserve(&self, len: usize) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, Some(Deadline::NEVER))
-    }
-
-    /// The same if there is some now.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn try_reserve(&self, len: usize) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, None)
-    }
-
-    /// The same, waiting until `deadline`.
-    ///
-    /// # Errors
-    /// As [`send_deadline`](Self::send_deadline).
-    pub fn reserve_deadline(&self, len: usize, deadline: Deadline) -> Result<Loan<'_>, SendError> {
-        Loan::reserve(&self.core, len, Some(deadline))
     }
 
     /// Receives a message, waiting for one as long as it takes. It can be read where it lies, kept for as long as one
@@ -290,32 +219,6 @@ impl TallyQueue {
         })
     }
 
-    /// Waits until as many messages are done as were sent: until there was an instant at which that was so.
-    ///
-    /// # Errors
-    /// [`JoinError::Attach`].
-    pub fn join(&self) -> Result<(), JoinError> {
-        self.join_deadline(Deadline::NEVER)
-    }
-
-    /// The same, for at most `timeout`.
-    ///
-    /// # Errors
-    /// [`JoinError::Timeout`].
-    pub fn join_timeout(&self, timeout: Duration) -> Result<(), JoinError> {
-        self.join_deadline(Deadline::after(timeout))
-    }
-
-    /// The same, until `deadline`.
-    ///
-    /// # Errors
-    /// [`JoinError::Timeout`].
-    pub fn join_deadline(&self, deadline: Deadline) -> Result<(), JoinError> {
-        self.core.me().map_err(JoinError::Attach)?;
-        let finished = self.core.wait_for_the_end(deadline, || self.core.books().is_finished().then_some(()));
-        finished.ok_or(JoinError::Timeout)
-    }
-
     /// Counts one message as sent for which there is no room yet, so that nobody finds everything done meanwhile. Whoever
     /// sends it then calls [`redeem`](Self::redeem), afterwards. If this process dies before, nobody waits for it. Returns
     /// `false` if it cannot be promised: of 511 processes at once, only that many can.
@@ -341,6 +244,10 @@ impl TallyQueue {
         Ok(())
     }
 
+    fn is_finished(&self) -> bool {
+        self.core.books().is_finished()
+    }
+
     fn promises(&self) -> Option<&Promises> {
         self.core.store().pool.tally().map(Tally::promises)
     }
@@ -348,54 +255,6 @@ impl TallyQueue {
     /// How many messages were sent and not done, a moment ago.
     pub fn unfinished(&self) -> u64 {
         self.core.books().unfinished()
-    }
-
-    /// How many messages the queue holds before it is full.
-    pub fn capacity(&self) -> usize {
-        self.core.slots.geometry().capacity() as usize
-    }
-
-    /// How many messages were waiting in the queue a moment ago; as [`Queue::len`](crate::Queue::len).
-    pub fn len(&self) -> usize {
-        self.core.len()
-    }
-
-    /// Whether nothing was waiting a moment ago; as [`Queue::is_empty`](crate::Queue::is_empty).
-    pub fn is_empty(&self) -> bool {
-        !self.core.holds_any()
-    }
-
-    /// Whether the queue was full a moment ago: a [`try_send`](Self::try_send) would have found no place, or, as more messages
-    /// are held than it was made for, no memory even for the smallest message.
-    pub fn is_full(&self) -> bool {
-        self.core.slots.look_for_space().is_err() || !self.core.has_room(0)
-    }
-
-    /// Closes the queue for all: nobody can send any more. Messages go on being received until none waits. Returns whether it
-    /// was open.
-    pub fn close(&self) -> bool {
-        self.core.close()
-    }
-
-    /// Whether the queue was closed. It cannot be opened again.
-    pub fn is_closed(&self) -> bool {
-        !self.core.is_open()
-    }
-
-    /// The longest possible message, in bytes.
-    pub fn max_message(&self) -> u64 {
-        self.core.store().pool.layout().max_len()
-    }
-
-    /// The bytes that large messages, those above 64 KiB, take now. They stay reserved for the next ones, until
-    /// [`trim`](Self::trim).
-    pub fn large_bytes(&self) -> u64 {
-        self.core.store().pool.extent_bytes()
-    }
-
-    /// Gives the memory that large messages took, and none uses now, back to the system. Returns how many bytes.
-    pub fn trim(&self) -> u64 {
-        self.core.trim()
     }
 }
 

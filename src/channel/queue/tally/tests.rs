@@ -1,6 +1,7 @@
 use super::*;
+use crate::channel::SendError;
 use crate::inspect::{self, Detail};
-use crate::queue::JoinableQueue;
+use crate::queue::{JoinError, JoinableQueue};
 use crate::segment::tests::fork;
 use crate::sync::Ordering;
 use std::os::fd::AsFd;

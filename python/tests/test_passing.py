@@ -1,8 +1,11 @@
 """Objects sent through queues, to processes that run already."""
 
 import gc
+import os
 import time
 import weakref
+
+from queue import Full
 
 import pytest
 
@@ -87,3 +90,15 @@ def test_but_not_if_its_sender_has_ended(mp, kind):
         queue.get()
     queue.put("next")
     assert queue.get() == "next"
+
+
+def test_a_full_queue_refuses_before_it_pickles(mp):
+    queue = mp.Queue(1)
+    queue.put(1)
+    near, _far = mp.Pipe()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(30):
+        with pytest.raises(Full):
+            queue.put_nowait(near)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert queue.get() == 1

@@ -54,6 +54,16 @@ impl Inner {
         self.ring.len() + self.backlog.len()
     }
 
+    /// Refuses at once what would be refused anyhow. Before it is pickled: that may have effects, a descriptor that is duplicated
+    /// for somebody else, say.
+    #[inline]
+    pub(super) fn expect_room(&self, py: Python<'_>, until: Deadline) -> PyResult<()> {
+        if until == Deadline::NOW && self.count() >= self.most {
+            return Err(if self.ring.is_closed() { over(py) } else { errors::FULL.raise(py) });
+        }
+        Ok(())
+    }
+
     #[inline]
     pub(super) fn send(&self, py: Python<'_>, out: &Outgoing<'_>, until: Deadline) -> PyResult<()> {
         if self.backlog.len() == 0 {

@@ -195,6 +195,7 @@ impl Queue {
     ) -> PyResult<()> {
         let inner = Queue::if_open(slf)?;
         let until = deadline(block, timeout)?;
+        inner.expect_room(slf.py(), until)?;
         let mut is_encoded = false;
         let result = encode(obj, |out| {
             is_encoded = true;

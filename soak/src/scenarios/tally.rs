@@ -367,7 +367,7 @@ fn keep_joining(actor: &mut Actor, queue: &TallyQueue) -> Result<(), Fault> {
         if actor.random.one_in(3) {
             let moment = Moment::ask_for(actor);
             let counted = count(actor, queue);
-            moment.is_over(actor);
+            moment.end(actor);
             counted?;
         } else if is_gentle && actor.random.one_in(4) {
             // In the end everything is done, and that nobody tells him is noticed, because that stage does not end.

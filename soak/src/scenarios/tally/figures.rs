@@ -136,7 +136,7 @@ impl Moment {
         Moment
     }
 
-    pub(super) fn is_over(self, actor: &Actor) {
+    pub(super) fn end(self, actor: &Actor) {
         in_this_order();
         set_cell(actor, MOMENT, 0);
     }

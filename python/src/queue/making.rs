@@ -17,7 +17,7 @@ const USUAL_SIZE: usize = 128;
 const USUAL_HELD: usize = 64;
 
 /// So many bytes for each size. A ring full of messages of 1 KiB and a header has room; what has none waits in the backlog.
-const USUAL_SPARE: usize = 512 << 10;
+const USUAL_SPARE: usize = 1 << 20;
 
 /// Processes that can use a queue at the same time.
 const PARTICIPANTS: u16 = 1022;

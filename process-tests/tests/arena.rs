@@ -4,6 +4,7 @@
 //! The tests fork while others of their threads are at work, so sometimes a child knows nothing of what its parent had:
 //! that must make no difference to what is asked here.
 
+use ringway::inspect::{self, Detail, ObjectsHeld};
 use ringway::{Arena, Error, Event, LockError, Mutex, OwnedSemaphore, Place, Semaphore};
 use std::collections::HashSet;
 use std::fs::File;
@@ -191,10 +192,19 @@ fn one_of_two_inherited_handles_keeps_the_object() {
     }
 }
 
+/// How many objects processes have that are not that one.
+fn objects_of_others_than(pid: libc::pid_t, arena: &Arena) -> u64 {
+    let Detail::Arena(seen) = inspect::stat_fd(arena.as_fd()).unwrap().detail else { panic!("not an arena") };
+    let is_another = |held: &&ObjectsHeld| held.participant.pid.is_some_and(|other| other != pid as u32);
+    seen.holders.iter().filter(is_another).map(|held| held.objects).sum()
+}
+
 #[test]
 fn whoever_waits_in_a_late_child_keeps_what_it_waits_for() {
     let (arena, waiting) = (arena(), step());
     let (told, taken) = (Mutex::anonymous([0_u64; 4]).unwrap(), step());
+    // Who came later could take the dead parent's place before the child is there, and so end what the parent had.
+    arena.clean().unwrap();
     let parent = fork(|| {
         let semaphore = Semaphore::options().create_in(&arena).unwrap();
         let event = Event::options().create_in(&arena).unwrap();
@@ -207,14 +217,16 @@ fn whoever_waits_in_a_late_child_keeps_what_it_waits_for() {
             taken.set();
         });
     });
+    let pid = parent.0;
     parent.ends_well();
     reached(&waiting);
-    // It takes part when it begins to wait; if it came too late, both are gone, and it is told so: it panics.
+    // It takes part when it begins to wait.
+    until("waited for", || objects_of_others_than(pid, &arena) == 2);
+    assert_eq!(arena.clean().unwrap(), 1);
+    assert_eq!(arena.len(), 2);
     let [semaphore, event]: [Place; 2] = bytemuck::cast(*told.lock().unwrap());
     let semaphore = Semaphore::options().open_in(&arena, semaphore);
     let event = Event::options().open_in(&arena, event);
-    until("waited for", || arena.len() == 2);
-    arena.clean().unwrap();
     let others: Vec<_> = (0..600).map(|_| lock(&arena, 0)).collect();
     assert_eq!(arena.len(), 602);
     semaphore.unwrap().release().unwrap();

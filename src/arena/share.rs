@@ -52,7 +52,7 @@ impl Share {
         let number = self.number;
         let is_kept = with_claims(&self.segment, |claims, me| {
             // Another thread may have been here before us.
-            let is_new = !self.is_own() && !claims.with_inherited();
+            let is_new = !self.is_own() && !claims.has_counted(self.generation());
             let is_kept = match claims.get_mut(number) {
                 Some(claim) if claim.id == self.id => {
                     claim.shares += usize::from(is_new);
@@ -76,6 +76,12 @@ impl Share {
         if is_kept? { Ok(member) } else { Err(Error::Gone) }
     }
 
+    /// That of the process that began it, or was the last to use it first.
+    fn generation(&self) -> u64 {
+        // Relaxed: as in `Site::member_if_known`.
+        Member::generation_of(self.member.load(Ordering::Relaxed))
+    }
+
     /// Whether it is this very process that began it, or has used it, and not one that forked it.
     fn is_own(&self) -> bool {
         // Relaxed: as in `Site::member_if_known`.
@@ -94,7 +100,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let Ok(registry) = Registry::get() else { return };
-        let shared = Shared { number: self.number, id: self.id, is_own: self.is_own() };
+        let shared = Shared { number: self.number, id: self.id, generation: self.generation() };
         registry.drop_share(&self.segment, shared, |hold, me| {
             if hold == Hold::Kept {
                 return;

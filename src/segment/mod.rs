@@ -314,6 +314,11 @@ impl Member {
         generation.is(word >> 16).then_some(Member(word))
     }
 
+    /// For a process of which generation a word was written.
+    pub(crate) fn generation_of(word: u64) -> u64 {
+        word >> 16
+    }
+
     /// The word that says so.
     pub(crate) fn to_word(self) -> u64 {
         self.0

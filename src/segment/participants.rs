@@ -150,7 +150,7 @@ impl Registry {
         match (nearest, took_all) {
             (Some(claims), _) => claims,
             (None, Ok(_)) => Claims::none(),
-            (None, Err(Unknown)) => Claims { with_inherited: false, ..Claims::none() },
+            (None, Err(Unknown)) => Claims { counted_since: self.generation, ..Claims::none() },
         }
     }
 

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 pub(crate) struct Claims {
     pub(super) by_number: HashMap<u32, Claim>,
     pub(super) adopt: Option<Adopt>,
-    /// Whether the shares that were inherited by a fork are counted. If not, each is when it is first used.
-    pub(super) with_inherited: bool,
+    /// The first generation whose shares are counted. One that was inherited of an earlier one is when it is first used.
+    pub(super) counted_since: u64,
 }
 
 /// A handle's share in an object.
@@ -18,8 +18,8 @@ pub(crate) struct Claims {
 pub(crate) struct Shared {
     pub(crate) number: u32,
     pub(crate) id: u64,
-    /// Whether this very process began it, or has used it.
-    pub(crate) is_own: bool,
+    /// That of the process that began it, or was the last to use it first.
+    pub(crate) generation: u64,
 }
 
 /// Refers to the object with a number and an id, on behalf of the process that has just become the participant `me`, as its
@@ -43,12 +43,12 @@ impl Claims {
 
     /// None at all: as of a process that nothing can have been inherited by.
     pub(super) fn none() -> Self {
-        Claims { by_number: HashMap::new(), adopt: None, with_inherited: true }
+        Claims { by_number: HashMap::new(), adopt: None, counted_since: 0 }
     }
 
-    /// Whether the shares that were inherited by a fork are counted.
-    pub(crate) fn with_inherited(&self) -> bool {
-        self.with_inherited
+    /// Whether the shares of processes of that generation are counted.
+    pub(crate) fn has_counted(&self, generation: u64) -> bool {
+        generation >= self.counted_since
     }
 
     /// The first share of an object.
@@ -58,7 +58,7 @@ impl Claims {
 
     /// One share less. Returns what becomes of the process's hold on the object.
     pub(super) fn drop_one(&mut self, shared: Shared) -> Hold {
-        if !shared.is_own && !self.with_inherited {
+        if !self.has_counted(shared.generation) {
             return Hold::Kept;
         }
         let Some(claim) = self.by_number.get_mut(&shared.number).filter(|claim| claim.id == shared.id) else {

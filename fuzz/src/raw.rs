@@ -1,6 +1,6 @@
 //! A segment as a peer without manners sees it: bytes to be read and written at will.
 //!
-//! The places are those of layout version 1 (`src/segment/layout.rs` and the bodies beside the endpoints). They are
+//! The places are those of layout version 2 (`src/segment/layout.rs` and the bodies beside the endpoints). They are
 //! written down again here rather than taken from the library: what a peer can do is up to nobody but the peer.
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -61,14 +61,16 @@ pub mod queue {
     pub const FIGURES: usize = 640;
     /// Whether tasks came back.
     pub const RETURNED: usize = 768;
-    pub const ROOM: usize = 896;
-    pub const FINISHED: usize = 1024;
-    pub const LEN: usize = 1152;
+    /// How many chunks of each class above the usual size have space.
+    pub const GROWN: usize = 896;
+    pub const ROOM: usize = 1024;
+    pub const FINISHED: usize = 1152;
+    pub const LEN: usize = 1280;
     /// Of a queue that counts: how many messages were handed out, how many are done, and what each participant has promised.
-    pub const TAKEN: usize = 1152;
-    pub const DONE: usize = 1160;
-    pub const PROMISES: usize = 1168;
-    pub const TALLY_LEN: usize = 5376;
+    pub const TAKEN: usize = 1280;
+    pub const DONE: usize = 1288;
+    pub const PROMISES: usize = 1296;
+    pub const TALLY_LEN: usize = 5504;
 
     /// A slot beside a pool; its word, and then its tag.
     pub const SLOT: usize = 64;
@@ -110,13 +112,14 @@ pub mod queue {
 
     /// The bytes of data and tail of a queue with a pool.
     pub fn lengths(messages: u64, params: [u64; 4]) -> Option<(u64, u64)> {
-        let (mut classes, has_extents) = classes(messages, params)?;
-        let entries: u64 = classes.iter().map(|(_, count)| count).sum();
-        let (stretch, extents) = if has_extents { classes.pop()? } else { (0, 0) };
-        let books = (entries + extents) * ENTRY as u64;
-        let data: u64 = classes.iter().filter(|(size, _)| *size > 32).map(|(size, count)| size * count).sum();
+        let (classes, has_extents) = classes(messages, params)?;
+        let extents = classes.last().filter(|_| has_extents).map_or(0, |(_, count)| *count);
+        let entries: u64 = classes.iter().map(|(_, count)| count).sum::<u64>() + extents;
         let pages = |bytes: u64| bytes.next_multiple_of(4096);
-        Some((pages(messages * SLOT as u64) + pages(pages(books) + data), stretch * extents))
+        // The chunks of the usual size are in the data, tiny ones in their entries; all others are in the tail.
+        let usual = classes.first().filter(|(size, _)| *size > 32).map_or(0, |(size, count)| size * count);
+        let tail = classes.iter().skip(1).fold(0, |tail, (size, count)| pages(tail + size * count));
+        Some((pages(messages * SLOT as u64) + pages(entries * ENTRY as u64) + pages(usual), tail))
     }
 }
 

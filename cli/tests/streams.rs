@@ -5,7 +5,7 @@ mod support;
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
     path::Path,
     process::{ChildStdout, Stdio},
 };
@@ -160,6 +160,10 @@ fn a_sender_that_fails_is_no_end_of_stream() {
 /// A receiver whose output is full: it has taken some, cannot go on, and neither can its sender.
 fn stuck_receiver(place: &Place) -> (Running, ChildStdout) {
     let (receiver, output) = Running::with_output(place.run(&["recv", "x"]));
+    // It has begun, and not only the sender.
+    let mut written = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which lives as long as the call.
+    assert_eq!(unsafe { libc::poll(&raw mut written, 1, 60_000) }, 1, "nothing comes");
     let full = |seen: &Value| seen["forth"]["held_bytes"].as_u64() >= Some((1 << 20) - (1 << 17));
     place.await_stat("x", full);
     (receiver, output)
